@@ -1,0 +1,178 @@
+"""Runs the statements of queries/ on a pool of our own connections, each call with a deadline that carries its name.
+
+A deadlock or a serialisation failure is tried again here, since every statement is one transaction. A connection that
+breaks is not: whether the statement took effect is then unknown, and only the caller knows how to find out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import psycopg
+from psycopg import AsyncConnection, sql
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from headrace._store.connect import check_url, connection_parameters, unavailable, without_password
+from headrace._store.sql import query
+from headrace.errors import (
+    AppClosed,
+    DatabaseUnavailable,
+    DuplicateJob,
+    InvalidArguments,
+    QueueFull,
+    SchemaError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+DEADLINE_S = 10.0
+"""For any one statement, unless the caller knows better. Ours take milliseconds."""
+
+_TRIES = 3
+_log = logging.getLogger("headrace.store")
+
+
+class Database:
+    """A pool of connections to one database, and our statements for one schema in it.
+
+    Args:
+        url: Where it is.
+        schema: The schema that `migrate` made.
+        max_connections: The pool's bound.
+        application: What pg_stat_activity shows.
+    """
+
+    def __init__(self, url: str, schema: str, *, max_connections: int = 4, application: str = "headrace") -> None:
+        self.url = check_url(url)
+        self.schema = schema
+        self._pool = AsyncConnectionPool(
+            url,
+            kwargs=connection_parameters(application),
+            min_size=1,
+            max_size=max_connections,
+            timeout=DEADLINE_S,
+            reconnect_timeout=0,
+            open=False,
+            name=application,
+        )
+
+    async def open(self) -> None:
+        """Connect once, so that a wrong URL is refused here and in words.
+
+        Raises:
+            DatabaseUnavailable: The server does not answer, or refuses us.
+            SchemaError: The schema is not what this code needs.
+        """
+        await self._first_connection()
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close(timeout=2.0)
+
+    async def _first_connection(self) -> None:
+        # The pool keeps trying for ever in the background and hides why: ask once, by hand.
+        try:
+            conn = await AsyncConnection.connect(self.url, **connection_parameters("headrace"))
+        except psycopg.OperationalError as error:
+            raise unavailable(self.url, error) from error
+        async with conn:
+            await _check_schema(conn, self.schema)
+
+    async def rows(self, name: str, /, deadline_s: float = DEADLINE_S, **parameters: Any) -> list[tuple[Any, ...]]:
+        """All rows of the statement queries/NAME.sql."""
+        statement = query(name, self.schema)
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                async with self.connection(name, deadline_s) as conn:
+                    cursor = await conn.execute(statement, parameters)
+                    return await cursor.fetchall() if cursor.description else []
+            except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+                if not tries_left:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def value(self, name: str, /, deadline_s: float = DEADLINE_S, **parameters: Any) -> Any:
+        """The first column of the first row; None without rows."""
+        rows = await self.rows(name, deadline_s, **parameters)
+        return rows[0][0] if rows else None
+
+    async def records(self, name: str, /, deadline_s: float = DEADLINE_S, **parameters: Any) -> list[dict[str, Any]]:
+        """All rows, as dictionaries."""
+        statement = query(name, self.schema)
+        async with self.connection(name, deadline_s) as conn, conn.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(statement, parameters)
+            return await cursor.fetchall()
+
+    @asynccontextmanager
+    async def connection(self, name: str, deadline_s: float = DEADLINE_S) -> AsyncIterator[AsyncConnection]:
+        """One of our connections, for at most `deadline_s` seconds; errors come out as our own where we have a word.
+
+        Args:
+            name: What it is for: it appears in the error if the time runs out.
+            deadline_s: How long, waiting for a free connection included.
+        """
+        try:
+            async with asyncio.timeout(deadline_s):
+                cancellations = _cancellations()
+                async with self._pool.connection() as conn:
+                    if _cancellations() > cancellations:
+                        # Python 3.11's wait_for, inside the pool, swallows one that comes together with a connection.
+                        raise asyncio.CancelledError
+                    yield conn
+        except (TimeoutError, PoolTimeout) as error:
+            raise DatabaseUnavailable(
+                f"{name} got no answer from {without_password(self.url)} within {deadline_s:g} seconds"
+            ) from error
+        except PoolClosed as error:
+            raise AppClosed(f"{name} was called after the app was closed") from error
+        except psycopg.Error as error:
+            raise translate(error, self.url, self.schema) from error
+
+
+def _cancellations() -> int:
+    """How many requests to cancel the running task has not answered yet."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
+async def _check_schema(conn: AsyncConnection, schema: str) -> None:
+    from headrace._store.migrate import check_version  # noqa: PLC0415 - migrate is the synchronous part
+
+    try:
+        cursor = await conn.execute(
+            sql.SQL("select coalesce(max(version), 0) from {}.schema_version").format(sql.Identifier(schema))
+        )
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        check_version(0, schema)
+        return
+    except psycopg.errors.InsufficientPrivilege:
+        return  # an enqueuer may not look; its statements will tell
+    row = await cursor.fetchone()
+    check_version(row[0] if row else 0, schema)
+
+
+def translate(error: psycopg.Error, url: str = "the database", schema: str = "headrace") -> Exception:
+    """Our own error for a database error that has one; else the error itself."""
+    message = error.diag.message_primary or str(error)
+    match error.sqlstate:
+        case "HR001":
+            return QueueFull(f"{message}. {error.diag.message_hint}")
+        case "HR002":
+            return DuplicateJob(message, UUID(error.diag.message_detail))
+        case "HR003":
+            return InvalidArguments(message)
+        case "42P01" | "3F000" | "42883" if schema in message:
+            return SchemaError(f'the schema "{schema}" is missing or too old ({message}): run `headrace migrate`')
+    if isinstance(error, psycopg.OperationalError) and not isinstance(
+        error,
+        psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure | psycopg.errors.LockNotAvailable,
+    ):
+        return unavailable(url, error) if url != "the database" else DatabaseUnavailable(message)
+    return error

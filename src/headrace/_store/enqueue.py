@@ -1,0 +1,141 @@
+"""The ways in for new jobs.
+
+* One job without a unique key on our own connection: a plain INSERT (insert_job.sql).
+* Many of them: COPY.
+* Everything else (unique keys, arguments above 2 kB, delays in bulk, connections of the caller): headrace.enqueue_jobs,
+  with the jobs as one JSON text, so that any driver can carry it.
+
+An answer that is lost is not an enqueue that is lost, and not one to repeat either: ids are made here, so the next try,
+ours or the caller's, looks for them first.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import psycopg
+
+from headrace._store.sql import query
+from headrace.errors import DatabaseUnavailable
+from headrace.job import NewJob, Unique
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace._store.database import Database
+
+INLINE_ARGS_BYTES = 2048
+"""Arguments up to this size live in the job's row; larger ones are written once, elsewhere (ENGINE 21)."""
+
+COPY_DEADLINE_S = 300.0
+Placed = tuple[str, bool]
+"""A job's id, and whether it existed before."""
+
+
+async def enqueue(database: Database, jobs: Sequence[NewJob]) -> list[Placed]:
+    """Enqueue on our own connection, in one transaction; again, once, if the connection breaks on the way."""
+    try:
+        return await _enqueue(database, jobs)
+    except (DatabaseUnavailable, psycopg.errors.UniqueViolation):
+        return await _enqueue_missing(database, jobs)
+
+
+async def _enqueue_missing(database: Database, jobs: Sequence[NewJob]) -> list[Placed]:
+    """Enqueue those that an earlier try did not: all, or those that found their unique key held."""
+    there = {job_id for (job_id,) in await database.rows("find_ids", ids=[job.id for job in jobs])}
+    missing = [job for job in jobs if UUID(job.id) not in there]
+    # Not INSERT or COPY: the earlier try may still be at work, and this waits for it.
+    placed = iter(await _call_function(database, missing) if missing else [])
+    return [next(placed) if UUID(job.id) not in there else (job.id, False) for job in jobs]
+
+
+async def _call_function(database: Database, jobs: Sequence[NewJob]) -> list[Placed]:
+    rows = await database.rows("enqueue_jobs", COPY_DEADLINE_S, jobs=as_json(jobs))
+    return [(str(job_id), existed) for _, job_id, existed in rows]
+
+
+async def _enqueue(database: Database, jobs: Sequence[NewJob]) -> list[Placed]:
+    if any(_needs_function(job, len(jobs)) for job in jobs):
+        return await _call_function(database, jobs)
+    if len(jobs) == 1:
+        await database.rows("insert_job", **_row(jobs[0]))
+    else:
+        await _copy(database, jobs)
+    return [(job.id, False) for job in jobs]
+
+
+def _needs_function(job: NewJob, count: int) -> bool:
+    options = job.options
+    if options.unique is not None or len(job.args) > INLINE_ARGS_BYTES // 2:
+        return options.unique is not None or len(job.args.encode()) > INLINE_ARGS_BYTES
+    return count > 1 and (
+        options.delay is not None or options.run_at is not None or isinstance(options.expires, timedelta)
+    )
+
+
+async def _copy(database: Database, jobs: Sequence[NewJob]) -> None:
+    statement = query("copy_jobs", database.schema)
+    woken: set[str] = set()
+    async with (
+        database.connection("copy_jobs", COPY_DEADLINE_S) as conn,
+        conn.cursor() as cursor,
+        cursor.copy(statement) as copy,
+    ):
+        for job in jobs:
+            wake = job.queue not in woken
+            woken.add(job.queue)
+            options = job.options
+            await copy.write_row((
+                job.id, job.queue, job.task, job.args, job.priority, job.max_attempts, wake, options.expires,
+                options.tenant, options.correlation_id, list(options.tags) if options.tags is not None else None,
+                json.dumps(options.metadata) if options.metadata is not None else None,
+            ))  # fmt: skip
+
+
+def _row(job: NewJob) -> dict[str, Any]:
+    options = job.options
+    return {
+        "id": job.id,
+        "task": job.task,
+        "queue": job.queue,
+        "args": job.args,
+        "priority": job.priority,
+        "max_attempts": job.max_attempts,
+        "run_at": options.run_at,
+        "delay_s": options.delay.total_seconds() if options.delay else 0,
+        "expires_at": options.expires if isinstance(options.expires, datetime) else None,
+        "expires_s": options.expires.total_seconds() if isinstance(options.expires, timedelta) else None,
+        "tenant": options.tenant,
+        "correlation_id": options.correlation_id,
+        "tags": list(options.tags) if options.tags is not None else None,
+        "metadata": json.dumps(options.metadata) if options.metadata is not None else None,
+    }
+
+
+def as_json(jobs: Sequence[NewJob]) -> str:
+    """The array that headrace.enqueue_jobs takes; arguments go in as the JSON text that they are."""
+    return "[" + ",".join(_object(job) for job in jobs) + "]"
+
+
+def _object(job: NewJob) -> str:
+    row = {name: value for name, value in _row(job).items() if value is not None}
+    args, metadata = row.pop("args"), row.pop("metadata", "null")
+    for name in ("run_at", "expires_at"):
+        if name in row:
+            row[name] = row[name].isoformat()
+    row |= _unique(job.options.unique)
+    return f'{json.dumps(row)[:-1]}, "args": {args}, "metadata": {metadata}}}'
+
+
+def _unique(unique: str | Unique | None) -> dict[str, Any]:
+    if unique is None:
+        return {}
+    if isinstance(unique, str):
+        unique = Unique(unique)
+    fields: dict[str, Any] = {"unique_key": unique.key, "on_conflict": unique.on_conflict}
+    if isinstance(unique.scope, timedelta):
+        return fields | {"unique_scope": "period", "unique_for_s": unique.scope.total_seconds()}
+    return fields | {"unique_scope": unique.scope}

@@ -1,0 +1,51 @@
+-- Moves jobs to history: those whose outcome is final, and those that were to run again but are asked to cancel. With a
+-- worker only what that worker holds under that run (the fence); without one the caller has locked the rows. Answers the
+-- ids that moved.
+--
+-- Locks no row that another statement waits for while it holds some: everything else that touches many jobs skips locked
+-- rows, and no two workers settle the same job.
+create or replace function headrace.finish_jobs(
+    worker bigint, ids uuid[], runs integer[], outcomes text[], results text[], errors text[], progresses text[]
+) returns setof uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
+as $$
+begin
+    if worker is null or exists (select from unnest(progresses) p where p is not null) then
+        delete from headrace.job_progress g where g.job_id = any(ids);
+    end if;
+    return query
+    with gone as (
+        delete from headrace.job j
+        using unnest(ids, runs, outcomes, results, errors, progresses) as o(id, run, outcome, result, error, progress)
+        where j.id = o.id and j.run = o.run
+          and (worker is null or (j.worker_id = worker and j.state = 'running'))
+          and (o.outcome in ('succeeded', 'failed', 'cancelled') or j.cancel_reason is not null)
+        returning j.*, o.result, o.error, o.progress,
+            (case when o.outcome in ('succeeded', 'failed') and not (o.outcome = 'failed' and j.cancel_reason is not null)
+                  then o.outcome else 'cancelled' end)::headrace.job_state as final
+    )
+    insert into headrace.job_history (
+        id, state, retention, bounded, finished_at, claimed_at, created_at, run_at, expires_at, worker_id, run, priority,
+        attempts, max_attempts, queue, task, args, result, error, progress, unique_key, tenant, correlation_id, tags, metadata)
+    select g.id, g.final, headrace.retention_class(k.age),
+           k.count is not null or k.age < headrace.class_age(headrace.retention_class(k.age)),
+           now(), g.claimed_at, g.created_at, g.run_at, g.expires_at, g.worker_id, g.run, g.priority,
+           g.attempts + (g.state = 'running' and g.final <> 'cancelled')::integer, g.max_attempts, g.queue, g.task, g.args,
+           g.result::jsonb,
+           coalesce(g.error::jsonb, case when g.cancel_reason is not null and g.final = 'cancelled'
+               then jsonb_build_object('kind', 'cancelled', 'message', g.cancel_reason) end),
+           g.progress::jsonb, g.unique_key, g.tenant, g.correlation_id, g.tags, g.metadata
+    from gone g
+    left join headrace.task t on t.name = g.task
+    cross join lateral (
+        select case g.final when 'succeeded' then coalesce(t.succeeded_age, interval '7 days')
+                            when 'failed' then coalesce(t.failed_age, interval '90 days')
+                            else coalesce(t.cancelled_age, interval '7 days') end as age,
+               case g.final when 'succeeded' then t.succeeded_count
+                            when 'failed' then t.failed_count
+                            else t.cancelled_count end as count) k
+    returning id;
+end
+$$;

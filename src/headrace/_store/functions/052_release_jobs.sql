@@ -1,0 +1,51 @@
+-- Ends attempts whose jobs run again, and records them: retried (spends an attempt), snoozed, handed_back, parked (no worker
+-- knows the task), lost (the worker's lease ended: the job becomes a suspect). With a worker only what that worker holds
+-- under that run. Answers the ids that it released; not those that are asked to cancel, which finish_jobs ends. Jobs that
+-- kept their place in the line keep their position.
+create or replace function headrace.release_jobs(
+    worker bigint, ids uuid[], runs integer[], outcomes text[], waits_s double precision[], errors text[]
+) returns setof uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+    released uuid[];
+    woken text[];
+begin
+    with held as (
+        select j.id, j.worker_id, j.claimed_at, o.run, o.outcome, o.wait_s, o.error
+        from unnest(ids, runs, outcomes, waits_s, errors) as o(id, run, outcome, wait_s, error)
+        join headrace.job j on j.id = o.id and j.run = o.run and j.state = 'running'
+        where (worker is null or j.worker_id = worker) and j.cancel_reason is null
+          and o.outcome in ('retried', 'snoozed', 'handed_back', 'parked', 'lost')
+        order by j.id
+        for no key update of j
+    ), changed as (
+        update headrace.job j
+        set state = (case when h.outcome = 'parked' then 'blocked'
+                          when h.outcome in ('handed_back', 'lost') or h.wait_s <= 0 then 'queued'
+                          else 'scheduled' end)::headrace.job_state,
+            position = case when h.outcome in ('handed_back', 'lost') then j.position
+                            when h.outcome <> 'parked' and h.wait_s <= 0 then nextval('headrace.job_position') end,
+            run_at = case when h.outcome in ('retried', 'snoozed') then now() + make_interval(secs => h.wait_s)
+                          else j.run_at end,
+            attempts = j.attempts + (h.outcome = 'retried')::integer,
+            suspicion = case h.outcome when 'lost' then j.suspicion + 1
+                                       when 'handed_back' then j.suspicion else 0 end,
+            blocked_by = case when h.outcome = 'parked' then 'task' end,
+            worker_id = 0
+        from held h
+        where j.id = h.id
+        returning j.id, j.queue, j.state
+    ), recorded as (
+        insert into headrace.attempt (job_id, run, outcome, worker_id, started_at, finished_at, error)
+        select h.id, h.run, h.outcome, h.worker_id, h.claimed_at, now(), h.error::jsonb from held h
+    )
+    select array_agg(c.id), array_agg(c.queue) filter (where c.state = 'queued') into released, woken from changed c;
+    -- What the next attempt reports is its own; and one that reports nothing would leave this behind.
+    delete from headrace.job_progress g where g.job_id = any(released);
+    perform headrace.wake_queues(woken) where woken is not null;
+    return query select unnest(released);
+end
+$$;

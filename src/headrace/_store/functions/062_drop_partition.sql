@@ -1,0 +1,37 @@
+-- Drops one day partition that is out of retention at `as_of`; answers false if it is not, or if a reader holds it: settles
+-- queue behind a DROP that waits, so it never waits long. The caller sets lock_timeout for its transaction.
+create or replace function headrace.drop_partition(partition_name text, as_of timestamptz default now()) returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+    p record;
+    referred boolean;
+begin
+    select * into p from headrace.list_partitions() l where l.name = partition_name;
+    if not found then
+        return false;
+    end if;
+    if p.keep is not null then
+        if p.day + 1 + p.keep > (as_of at time zone 'utc') then
+            return false;
+        end if;
+    else
+        -- A payload's day goes when no job, finished or not, that was enqueued on it keeps its arguments there.
+        if p.day + 1 > (as_of at time zone 'utc')::date then
+            return false;
+        end if;
+        execute format(
+            'select exists (select from headrace.%I x where exists (select from headrace.job j where j.id = x.job_id)
+                         or exists (select from headrace.job_history h where h.id = x.job_id))', partition_name) into referred;
+        if referred then
+            return false;
+        end if;
+    end if;
+    execute format('drop table headrace.%I', partition_name);
+    return true;
+exception when lock_not_available then
+    return false;
+end
+$$;

@@ -1,0 +1,26 @@
+-- Gives an existing role what it needs and no more: 'worker' (runs jobs), 'enqueuer' (adds jobs, sees none), 'viewer'
+-- (reads). Only the schema's owner may call it, and again after a migration that adds tables or functions.
+create or replace function headrace.grant_access(role name, access text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    schema name := (select relnamespace::regnamespace from pg_class where oid = 'headrace.job'::regclass);
+begin
+    execute format('grant usage on schema %I to %I', schema, role);
+    case access
+    when 'worker' then
+        execute format('grant select, insert, update, delete on all tables in schema %I to %I', schema, role);
+        execute format('grant usage, select on all sequences in schema %I to %I', schema, role);
+        execute format('grant execute on all functions in schema %I to %I', schema, role);
+    when 'enqueuer' then
+        execute format('grant execute on function headrace.enqueue, headrace.enqueue_jobs to %I', role);
+    when 'viewer' then
+        execute format('grant select on all tables in schema %I to %I', schema, role);
+        execute format('grant execute on function headrace.uuid7_floor, headrace.uuid7_floor_of to %I', role);
+    else
+        raise exception using errcode = 'HR003',
+            message = format('access must be worker, enqueuer or viewer, not "%s"', access);
+    end case;
+end
+$$;

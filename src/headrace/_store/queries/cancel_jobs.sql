@@ -1,0 +1,1 @@
+select job_id::text, outcome from headrace.cancel_jobs(%(ids)s::uuid[], %(reason)s)

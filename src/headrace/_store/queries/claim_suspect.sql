@@ -1,0 +1,20 @@
+-- Takes one suspect: a job that ran when a lease was lost. A worker runs one at a time. For the rest see claim_jobs.
+update headrace.job j
+set worker_id = %(worker_id)s, claimed_at = now(), run = j.run + 1, state = 'running',
+    unique_key = case when j.unique_while_queued then null else j.unique_key end
+where j.id = any(array(
+    select c.id
+    from unnest(%(queues)s::text[]) as q(name)
+    cross join lateral (
+        select w.id from headrace.job w
+        where w.queue = q.name and w.position is not null and w.suspicion > 0 and w.state = 'queued'
+        order by w.priority desc, w.position
+        limit 1
+        for no key update skip locked) c
+    where (select true from headrace.worker l where l.id = %(worker_id)s for key share)
+    limit 1))
+returning j.id::text, j.run, j.queue, j.task, j.args::text, j.attempts, j.max_attempts, j.suspicion, j.priority, j.position,
+    case when j.tenant is not null or j.correlation_id is not null or j.tags is not null or j.metadata is not null
+              or j.expires_at is not null
+         then jsonb_build_object('tenant', j.tenant, 'correlation_id', j.correlation_id, 'tags', j.tags,
+                                 'metadata', j.metadata, 'expired', j.expires_at < now())::text end

@@ -1,0 +1,1 @@
+select headrace.delete_jobs(%(ids)s::uuid[])::text

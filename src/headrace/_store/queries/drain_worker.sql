@@ -1,0 +1,1 @@
+update headrace.worker set draining = true where id = %(worker_id)s

@@ -1,0 +1,1 @@
+select headrace.drop_partition(%(name)s, coalesce(%(now)s::timestamptz, now()))

@@ -1,0 +1,1 @@
+select id, beat from headrace.worker

@@ -1,0 +1,1 @@
+select name, concurrency, max_queued from headrace.queue order by name

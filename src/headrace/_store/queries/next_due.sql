@@ -1,0 +1,3 @@
+-- Seconds until the next scheduled job is due; null if there is none.
+select extract(epoch from min(j.run_at) - coalesce(%(now)s::timestamptz, now()))::float8
+from headrace.job j where j.position is null and j.blocked_by is null

@@ -1,0 +1,1 @@
+select headrace.retry_jobs(%(ids)s::uuid[], %(args)s::text::jsonb)::text
