@@ -1,0 +1,236 @@
+"""A task's parameters: which of them callers give, how they become JSON when enqueued, and values again when run."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Any, NotRequired, Required, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError, with_config
+from pydantic_core import PydanticSerializationError, to_json
+from typing_extensions import TypedDict
+
+from headrace.context import Context, Injected
+from headrace.errors import ConfigurationError, InvalidArguments
+
+MAX_ARGS_BYTES = 1 << 20
+_READER_DIGITS = 4300
+_READER_DEPTH = 200
+"""What pydantic reads is bounded more tightly than what it writes: larger or deeper arguments are read back at once."""
+
+_CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=False, ser_json_inf_nan="constants")
+
+
+class Arguments:
+    """The stored arguments of one task.
+
+    Attributes:
+        context_names: Parameters that receive the `Context`.
+        injected: Parameters that receive what the app's lifespan provides, by type.
+    """
+
+    def __init__(self, task_name: str, handler: Callable[..., Any]) -> None:
+        self.task_name = task_name
+        self.context_names: list[str] = []
+        self.injected: dict[str, Any] = {}
+        self._names: list[str] = []
+        self._positional_only: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
+        for parameter in _parameters(task_name, handler):
+            self._add(parameter, fields)
+        try:
+            adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(_typed_dict(fields))
+        except PydanticUserError as error:
+            raise ConfigurationError(
+                f'task "{task_name}": a parameter\'s type cannot be stored as JSON: {error.message.splitlines()[0]}. '
+                "If the app's lifespan provides it, write `name: Type = inject()`"
+            ) from error
+        self._validate_python = adapter.validator.validate_python
+        self._validate_json = adapter.validator.validate_json
+        self._to_json = adapter.serializer.to_json
+
+    def _add(self, parameter: inspect.Parameter, fields: dict[str, Any]) -> None:
+        name, annotation = parameter.name, parameter.annotation
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            self._positional_only[name] = parameter.default
+        if annotation is Context:
+            self.context_names.append(name)
+            return
+        if isinstance(parameter.default, Injected) or _is_injected(annotation):
+            self.injected[name] = _plain(annotation)
+            return
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            self._names.append(name)
+        annotation = Any if annotation is parameter.empty else annotation
+        required = parameter.default is parameter.empty
+        fields[name] = Required[annotation] if required else NotRequired[annotation]
+
+    def pack(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Validate a call's arguments and write them as JSON.
+
+        Raises:
+            InvalidArguments: They do not fit, cannot be written as JSON that PostgreSQL stores, or are too large.
+        """
+        given = self._name_positional(args, kwargs) if args else kwargs
+        try:
+            values = self._validate_python(given)
+        except ValidationError as error:
+            raise self._invalid(error) from None
+        try:
+            packed = self._to_json(values)
+        except (PydanticSerializationError, RecursionError) as error:
+            raise self._unwritable(values, error) from None
+        if len(packed) > MAX_ARGS_BYTES:
+            raise InvalidArguments(
+                f'task "{self.task_name}": the arguments are {len(packed)} bytes long, at most {MAX_ARGS_BYTES} are '
+                "allowed: store the data elsewhere and pass its key"
+            )
+        self._refuse_misread(values, packed)
+        return packed.decode()
+
+    def unpack(self, packed: str | bytes) -> dict[str, Any]:
+        """Read stored arguments, validated against today's signature.
+
+        Raises:
+            InvalidArguments: They no longer fit.
+        """
+        try:
+            values: dict[str, Any] = self._validate_json(packed)
+        except ValidationError as error:
+            raise self._invalid(error) from None
+        return values
+
+    def split_positional(self, values: dict[str, Any]) -> list[Any]:
+        """Take positional-only arguments out of the keyword arguments; those that are not given have their defaults."""
+        return [values.pop(name, default) for name, default in self._positional_only.items()]
+
+    @property
+    def has_positional_only(self) -> bool:
+        """Whether `split_positional` has anything to do."""
+        return bool(self._positional_only)
+
+    def _name_positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if len(args) > len(self._names):
+            raise InvalidArguments(
+                f'task "{self.task_name}" takes {len(self._names)} positional arguments, {len(args)} were given'
+            )
+        given = dict(zip(self._names, args, strict=False))
+        for name, value in kwargs.items():
+            if name in given:
+                raise InvalidArguments(f'task "{self.task_name}": argument "{name}" was given twice')
+            given[name] = value
+        return given
+
+    def _invalid(self, error: ValidationError) -> InvalidArguments:
+        problems = "; ".join(
+            f'argument "{_path(problem["loc"])}": {_lower_first(problem["msg"])}'
+            for problem in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+        return InvalidArguments(f'task "{self.task_name}": {problems}')
+
+    def _refuse_misread(self, values: dict[str, Any], packed: bytes) -> None:
+        """Refuse what PostgreSQL does not store, or what would be read as something else."""
+        if b"\\u0000" in packed or b"NaN" in packed or b"Infinity" in packed:
+            self._refuse_unstorable(json.loads(packed))
+        if b"null" in packed:  # pydantic writes null for NaN in a nested model, or where the type is Any
+            self._refuse_unstorable(values)
+        if len(packed) > _READER_DIGITS or packed.count(b"[") + packed.count(b"{") > _READER_DEPTH:
+            self.unpack(packed)
+
+    def _refuse_unstorable(self, values: dict[str, Any]) -> None:
+        for path, why in find_unstorable(values):
+            raise InvalidArguments(f'task "{self.task_name}": argument "{_path(path)}": {why}')
+
+    def _unwritable(self, values: dict[str, Any], error: Exception) -> InvalidArguments:
+        self._refuse_unstorable(values)
+        name = next((name for name, value in values.items() if not _is_writable(value)), "arguments")
+        return InvalidArguments(
+            f'task "{self.task_name}": argument "{name}": cannot be written as JSON: {_lower_first(str(error))}'
+        )
+
+
+def _typed_dict(fields: dict[str, Any]) -> Any:
+    # Built at run time: no checker can know it.
+    made = TypedDict("Arguments", fields)  # type: ignore[misc]
+    return with_config(_CONFIG)(made)
+
+
+def _parameters(task_name: str, handler: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        signature = inspect.signature(handler, eval_str=True)
+    except NameError as error:
+        raise ConfigurationError(
+            f'task "{task_name}": a type of its signature cannot be looked up at run time ({error}): import it outside '
+            "of `if TYPE_CHECKING`"
+        ) from error
+    parameters = list(signature.parameters.values())
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise ConfigurationError(
+                f'task "{task_name}": parameter "{parameter}" has no fixed name: write its arguments out, or take '
+                "a list or a dict"
+            )
+    return parameters
+
+
+def _is_injected(annotation: Any) -> bool:
+    return get_origin(annotation) is Annotated and any(isinstance(a, Injected) for a in get_args(annotation)[1:])
+
+
+def _plain(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _is_writable(value: Any) -> bool:
+    try:
+        to_json(value)
+    except (PydanticSerializationError, RecursionError):
+        return False
+    return True
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    path = ".".join(str(part) for part in location) or "arguments"
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def find_unstorable(value: Any, path: tuple[int | str, ...] = ()) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """Where a value holds what JSONB cannot, and what it is."""
+    if len(path) > _READER_DEPTH:
+        yield path[:3], "is nested too deeply, or contains itself"
+    elif isinstance(value, str):
+        if "\x00" in value:
+            yield path, "holds a NUL character, which PostgreSQL cannot store"
+        elif any("\ud800" <= c <= "\udfff" for c in value):
+            yield path, "holds half of a surrogate pair, which is not a character"
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield path, f"is {value}, which JSON cannot hold"
+    elif isinstance(value, bytes):
+        if not _is_writable(value):
+            yield path, "holds bytes that are not UTF-8 text: pass them as base64"
+    else:
+        for name, item in _items(value):
+            if isinstance(name, str):
+                yield from find_unstorable(name, (*path, name))
+            yield from find_unstorable(item, (*path, name if isinstance(name, int) else str(name)))
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    """What is inside of a value, by key, index or attribute."""
+    if isinstance(value, dict):
+        return value.items()
+    if isinstance(value, list | tuple | set | frozenset):
+        return enumerate(value)
+    if isinstance(value, BaseModel):
+        return [*vars(value).items(), *(value.model_extra or {}).items()]
+    if dataclasses.is_dataclass(value):
+        return [(f.name, getattr(value, f.name, None)) for f in dataclasses.fields(value)]
+    return ()

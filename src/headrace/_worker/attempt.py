@@ -1,0 +1,239 @@
+"""One claimed job in this worker's hands, and the ways in which its attempt can end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import traceback
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from headrace.context import Context, RunningJob
+from headrace.errors import InvalidArguments, UnknownTask
+from headrace.outcomes import Cancel, Fail, Snooze
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from headrace.task import Task
+
+MAX_RESULT_BYTES = 256 * 1024
+MAX_MESSAGE_CHARS = 2_000
+MAX_TRACEBACK_CHARS = 16_000
+
+
+class Settle(NamedTuple):
+    """What is to be recorded of an attempt: one element of each array that headrace.settle_jobs takes."""
+
+    id: str
+    run: int
+    outcome: str
+    wait_s: float
+    result: str | None
+    error: str | None
+    progress: str | None
+
+
+class Attempt:
+    """A claimed job. Rows of claim_jobs.sql become these."""
+
+    __slots__ = (
+        "attempts", "cancel_reason", "context", "extras", "handing_back", "id", "job_task", "max_attempts", "on_cancel",
+        "packed", "position", "priority", "progress", "queue", "result", "run", "settled", "started", "suspicion",
+        "task_name", "timed_out",
+    )  # fmt: skip
+
+    def __init__(self, row: tuple[Any, ...]) -> None:
+        (self.id, self.run, self.queue, self.task_name, self.packed, self.attempts, self.max_attempts, self.suspicion,
+         self.priority, self.position, self.extras) = row  # fmt: skip
+        self.job_task: Task[..., ..., Any] | None = None
+        self.context: Context | None = None
+        self.progress: tuple[float, float | None, str | None] | None = None
+        self.cancel_reason: str | None = None
+        self.handing_back = False
+        self.timed_out: str | None = None
+        self.result: str | None = None
+        self.settled = False
+        self.started = False  # whether the handler was called
+        self.on_cancel: Callable[[], None] | None = None
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Sorts a claim into the order of its line."""
+        return (-self.priority, self.position)
+
+    @property
+    def expired(self) -> bool:
+        """Whether it was claimed too late to be started."""
+        return self.extras is not None and bool(json.loads(self.extras)["expired"])
+
+    def describe(self) -> RunningJob:
+        """What the handler may know of it."""
+        extras = json.loads(self.extras) if self.extras else {}
+        return RunningJob(
+            id=UUID(self.id),
+            task=self.task_name,
+            queue=self.queue,
+            run=self.run,
+            attempt=self.attempts + 1,
+            max_attempts=self.max_attempts,
+            tenant=extras.get("tenant"),
+            correlation_id=extras.get("correlation_id"),
+            tags=tuple(extras.get("tags") or ()),
+            metadata=extras.get("metadata") or {},
+        )
+
+    def request_cancel(self, reason: str) -> None:
+        """Tell the handler to stop, in the way that its executor can."""
+        if self.cancel_reason is None:
+            self.cancel_reason = reason
+            if self.context is not None:
+                self.context.cancel_reason = reason
+            if self.on_cancel is not None:
+                self.on_cancel()
+
+    # -- the ways to end --
+
+    def succeeded(self, result: Any) -> Settle:
+        """The handler returned."""
+        if result is None:
+            return Settle(self.id, self.run, "succeeded", 0, None, None, self._progress_json())
+        try:
+            packed = pack_result(result)
+        except ValueError as error:
+            return self.failed({"kind": "result", "message": f"the handler succeeded, but its result {error}"})
+        return Settle(self.id, self.run, "succeeded", 0, packed, None, self._progress_json())
+
+    def failed(self, error: dict[str, Any]) -> Settle:
+        """No further attempt is made."""
+        return Settle(self.id, self.run, "failed", 0, None, error_json(error), self._progress_json())
+
+    def cancelled(self, kind: str, reason: str) -> Settle:
+        """There is nothing to do any more."""
+        error = error_json({"kind": kind, "message": reason})
+        return Settle(self.id, self.run, "cancelled", 0, None, error, self._progress_json())
+
+    def snoozed(self, wait_s: float) -> Settle:
+        """Again later; the attempt does not count."""
+        return Settle(self.id, self.run, "snoozed", wait_s, None, None, None)
+
+    def retried(self, wait_s: float, error: dict[str, Any]) -> Settle:
+        """Again later; the attempt counts."""
+        return Settle(self.id, self.run, "retried", wait_s, None, error_json(error), None)
+
+    def handed_back(self) -> Settle:
+        """Again at once, by somebody else, as if it had not been claimed."""
+        return Settle(self.id, self.run, "handed_back", 0, None, None, None)
+
+    def parked(self) -> Settle:
+        """No task of this name is registered here: kept until a worker starts that has one."""
+        message = f'no task is named "{self.task_name}" in the worker that claimed this job'
+        return Settle(
+            self.id, self.run, "parked", 0, None, error_json({"kind": "unknown task", "message": message}), None
+        )
+
+    def ended_by(self, error: BaseException) -> Settle:  # noqa: PLR0911 - a table of endings
+        """What an exception means for the job."""
+        if self.handing_back and isinstance(error, asyncio.CancelledError):
+            return self.handed_back()
+        if self.timed_out is not None:
+            return self.failed_attempt(TimeoutError(self.timed_out), "timeout")
+        match error:
+            case Snooze():
+                return self.snoozed(error.wait.total_seconds())
+            case Cancel():
+                return self.cancelled("cancelled", error.reason)
+            case Fail():
+                return self.failed({"kind": "failed", "message": error.reason})
+            case UnknownTask() if not self.started:
+                return self.parked()
+            case InvalidArguments() if not self.started:
+                return self.failed({"kind": "arguments", "message": str(error)})
+        if self.cancel_reason is not None:
+            return self.cancelled("cancelled", self.cancel_reason)
+        return self.failed_attempt(error, "exception")
+
+    def failed_attempt(self, error: BaseException, kind: str) -> Settle:
+        """Retried if the task's policy and the job's budget allow it, else failed."""
+        described = describe_error(error, kind)
+        delay = None
+        if self.job_task is not None:
+            delay = self.job_task.settings.retry.next_delay(error, self.attempts + 1, self.max_attempts)
+        return self.failed(described) if delay is None else self.retried(delay.total_seconds(), described)
+
+    def _progress_json(self) -> str | None:
+        if self.progress is None:
+            return None
+        done, total, message = self.progress
+        return json.dumps({"done": done, "total": total, "message": message})
+
+
+def pack_result(result: Any) -> str:
+    """A result as JSON that PostgreSQL stores: not-a-number becomes null, NUL becomes the replacement character.
+
+    Raises:
+        ValueError: It cannot be written as JSON, or is too large; the message goes on after "the result".
+    """
+    try:
+        packed = to_json(result, inf_nan_mode="null")
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise ValueError(f"cannot be stored as JSON: {error}") from error
+    if len(packed) > MAX_RESULT_BYTES:
+        raise ValueError(f"is {len(packed)} bytes long, at most {MAX_RESULT_BYTES} are kept: store it elsewhere")
+    if b"\\u0000" in packed:
+        return json.dumps(_without_nul(json.loads(packed)), ensure_ascii=False)
+    return packed.decode()
+
+
+def _without_nul(value: Any) -> Any:
+    match value:
+        case str():
+            return value.replace("\x00", "\ufffd")
+        case list():
+            return [_without_nul(item) for item in value]
+        case dict():
+            return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+def clean(text: str, limit: int) -> str:
+    """Text that PostgreSQL can store, at most so long."""
+    return text[:limit].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def describe_error(error: BaseException, kind: str = "exception") -> dict[str, Any]:
+    """What is stored of an exception. Never raises, whatever the exception's own methods do."""
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - a broken __str__ must not hide the failure
+        message = "(its message cannot be shown)"
+    try:
+        trace = "".join(traceback.format_exception(type(error), error, _handlers_frames(error)))
+    except Exception:  # noqa: BLE001
+        trace = ""
+    return {
+        "kind": kind,
+        "type": f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
+        "message": message,
+        "traceback": trace[-MAX_TRACEBACK_CHARS:],
+    }
+
+
+def _handlers_frames(error: BaseException) -> TracebackType | None:
+    """The traceback from the handler's first frame on; ours tell its author nothing."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("headrace."):
+        trace = trace.tb_next
+    return trace or error.__traceback__
+
+
+def error_json(error: dict[str, Any]) -> str:
+    """An error as JSON that PostgreSQL stores, bounded."""
+    bounds = {"traceback": MAX_TRACEBACK_CHARS}
+    return json.dumps({
+        name: clean(str(value), bounds.get(name, MAX_MESSAGE_CHARS)) for name, value in error.items()
+    })  # fmt: skip

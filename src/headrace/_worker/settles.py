@@ -1,0 +1,159 @@
+"""Records outcomes: attempts end one by one, and are settled many at a time.
+
+While one statement is on its way, the next batch gathers: under load batches grow, when idle an outcome is written at
+once. A batch that fails for its data is halved until the culprit is alone, and that one fails with the reason (ENGINE
+3). A batch whose answer was lost is sent again with `again`, which recognises what the first one did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from headrace._worker.attempt import Settle, error_json
+from headrace.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from headrace._store.database import Database
+
+MAX_BATCH = 1000
+BACKLOG = 4 * MAX_BATCH
+"""A worker with so many unsettled outcomes claims no more."""
+_RETRY_S = 0.25
+_log = logging.getLogger("headrace.worker")
+
+
+class Settles:
+    """The outcomes that wait to be recorded.
+
+    Args:
+        database: Where.
+        worker_id: Under which lease.
+        before: Called before each batch: what handlers reported last must be written while their job still runs.
+    """
+
+    def __init__(self, database: Database, worker_id: int, before: Callable[[], Awaitable[None]]) -> None:
+        self._database = database
+        self._worker_id = worker_id
+        self._loop = asyncio.get_running_loop()
+        self._before = before
+        self._waiting: deque[Settle] = deque()
+        self._in_flight: list[Settle] = []
+        self._added = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.room = asyncio.Event()
+        self.room.set()
+        self.lost = 0
+        self._taking = threading.Lock()
+
+    def add(self, settle: Settle) -> None:
+        """Record this outcome soon."""
+        self._waiting.append(settle)
+        if not self._added.is_set():
+            self._added.set()
+            self._idle.clear()
+        if len(self._waiting) > BACKLOG:
+            self.room.clear()
+
+    def put_back(self, batch: Sequence[Settle]) -> None:
+        """What the watchdog's thread could not settle."""
+        self._waiting.extend(batch)
+        self._loop.call_soon_threadsafe(self._added.set)
+
+    async def run(self) -> None:
+        """Settle until cancelled."""
+        while True:
+            await self._added.wait()
+            self._added.clear()
+            while batch := self.take():
+                self._in_flight = batch
+                await self._write_reports()
+                await self.settle(batch)
+                self._in_flight = []
+                self.room.set()
+            if not self._added.is_set():
+                self._idle.set()
+
+    async def _write_reports(self) -> None:
+        try:
+            await self._before()
+        except (DatabaseUnavailable, psycopg.Error) as error:
+            _log.warning("progress and log lines are lost: %s", error)
+
+    async def flush(self) -> None:
+        """Wait until everything is recorded."""
+        await self._idle.wait()
+
+    def take(self) -> list[Settle]:
+        """Take a batch out; also called by the watchdog's thread when the loop is stuck."""
+        with self._taking:
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
+
+    def unsettled_ids(self) -> list[str]:
+        """Jobs whose outcome is not recorded yet."""
+        return [settle.id for settle in (*self._waiting, *self._in_flight)]
+
+    async def settle(self, batch: Sequence[Settle]) -> None:
+        """Record a batch, however long the database is away."""
+        again = False
+        while True:
+            try:
+                lost = await self._database.rows(
+                    "settle_jobs", **settle_parameters(self._worker_id, batch, again=again)
+                )
+            except DatabaseUnavailable as error:
+                _log.warning("cannot settle %d jobs, trying again: %s", len(batch), error)
+                again = True
+                await asyncio.sleep(_RETRY_S)
+            except psycopg.errors.CheckViolation as error:
+                if "partition" not in str(error):
+                    raise
+                await self._database.rows("create_partitions_now")
+            except psycopg.DataError as error:
+                await self._settle_apart(batch, error)
+                return
+            else:
+                self._report_lost([row[0] for row in lost])
+                return
+
+    async def _settle_apart(self, batch: Sequence[Settle], error: psycopg.DataError) -> None:
+        if len(batch) == 1:
+            reason = {"kind": "result", "message": f"the outcome could not be stored: {error.diag.message_primary}"}
+            only = batch[0]
+            await self.settle([Settle(only.id, only.run, "failed", 0, None, error_json(reason), None)])
+            return
+        middle = len(batch) // 2
+        await self.settle(batch[:middle])
+        await self.settle(batch[middle:])
+
+    def _report_lost(self, ids: Sequence[str]) -> None:
+        if ids:
+            self.lost += len(ids)
+            _log.warning(
+                "%d attempts were no longer this worker's when they ended; their outcomes are not recorded: %s",
+                len(ids), ", ".join(ids[:5]),
+            )  # fmt: skip
+
+
+def settle_parameters(worker_id: int, batch: Sequence[Settle], *, again: bool = False) -> dict[str, Any]:
+    """The parameters of settle_jobs.sql: one array for each field."""
+    ids, runs, outcomes, waits_s, results, errors, progresses = zip(*batch, strict=True)
+    return {
+        "worker_id": worker_id,
+        "ids": list(ids),
+        "runs": list(runs),
+        "outcomes": list(outcomes),
+        "waits_s": list(waits_s),
+        "results": list(results),
+        "errors": list(errors),
+        "progresses": list(progresses),
+        "again": again,
+    }

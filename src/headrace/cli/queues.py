@@ -1,0 +1,88 @@
+"""`headrace queues`: how long the lines are, and what an operator has set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headrace.cli.opening import with_database
+from headrace.cli.options import AsJson, Schema, Url, read_bound
+from headrace.cli.output import print_json, print_table, say, show_duration
+from headrace.errors import UnknownQueue, did_you_mean
+
+if TYPE_CHECKING:
+    from headrace._store.database import Database
+
+COLUMNS = ("QUEUE", "QUEUED", "RUNNING", "SCHEDULED", "BLOCKED", "OLDEST", "CONCURRENCY", "MAX QUEUED")
+group = typer.Typer(help="List the queues, and change their settings.")
+
+
+@dataclass(frozen=True)
+class _Where:
+    url: str | None
+    schema: str
+
+
+@group.callback(invoke_without_command=True)
+def list_queues(context: typer.Context, url: Url = None, schema: Schema = "headrace", as_json: AsJson = False) -> None:
+    """List the queues: unfinished jobs by state, how long the oldest one has waited, and their settings."""
+    context.obj = _Where(url, schema)
+    if context.invoked_subcommand is not None:
+        return
+    records = with_database(url, schema, lambda database: database.records("count_queues"))
+    if as_json:
+        print_json(records)
+    else:
+        print_table(COLUMNS, [_row(record) for record in records], empty="there are no queues yet: a worker makes them")
+
+
+def _row(record: dict[str, Any]) -> list[str]:
+    oldest_s, concurrency, max_queued = record["oldest_s"], record["concurrency"], record["max_queued"]
+    return [
+        record["queue"],
+        *(str(record[state]) for state in ("queued", "running", "scheduled", "blocked")),
+        "" if oldest_s is None else show_duration(max(0.0, oldest_s)),
+        "as started" if concurrency is None else str(concurrency),
+        "no bound" if max_queued is None else str(max_queued),
+    ]
+
+
+@group.command("set")
+def set_queue(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The queue.")],
+    concurrency: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|none", help="Places in each worker; none: as the worker was started. 0 stops the queue."
+        ),
+    ] = None,
+    max_queued: Annotated[
+        str | None, typer.Option(metavar="N|none", help="Enqueueing beyond so many queued jobs is refused.")
+    ] = None,
+    url: Url = None,
+    schema: Annotated[str | None, typer.Option("--schema", metavar="NAME")] = None,
+) -> None:
+    """Change a queue's settings; workers follow within seconds."""
+    given = {"concurrency": concurrency, "max_queued": max_queued}
+    settings = {setting: read_bound(text) for setting, text in given.items() if text is not None}
+    if not settings:
+        raise typer.BadParameter("nothing to set: give --concurrency or --max-queued")
+    with_database(url or context.obj.url, schema or context.obj.schema, lambda database: _set(database, name, settings))
+    said = ", ".join(f"{setting} {'none' if bound is None else bound}" for setting, bound in settings.items())
+    say(f'queue "{name}": {said}')
+
+
+async def _set(database: Database, name: str, settings: dict[str, int | None]) -> None:
+    known = [record["queue"] for record in await database.records("count_queues")]
+    if name not in known:
+        raise UnknownQueue(f'there is no queue "{name}". {did_you_mean(name, known)}')
+    await database.rows(
+        "set_queue",
+        name=name,
+        concurrency=settings.get("concurrency"),
+        max_queued=settings.get("max_queued"),
+        clear=[setting for setting, bound in settings.items() if bound is None],
+    )

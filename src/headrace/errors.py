@@ -1,0 +1,152 @@
+"""Every error that headrace raises, as one tree.
+
+::
+
+    HeadraceError
+    ├── ConfigurationError        the app, a task or an option is declared wrongly
+    │   ├── UnknownTask           no task of this name is registered
+    │   └── UnknownQueue          no registered task uses this queue
+    ├── DatabaseError             the database cannot be used
+    │   ├── DatabaseUnavailable   it does not answer, or refuses us
+    │   ├── SchemaError           its schema is missing, older or newer than this code
+    │   ├── WrongDatabase         a connection that is given is not to the job's database
+    │   └── EmbeddedError         the embedded PostgreSQL cannot start, stop or be shared
+    ├── AppClosed                 the app was closed before this call
+    ├── EnqueueError              a job was refused; nothing was enqueued
+    │   ├── InvalidArguments      the arguments do not fit the task, or cannot be stored
+    │   ├── DuplicateJob          its unique key is held and on_conflict is "reject"
+    │   └── QueueFull             the queue holds as many jobs as it may
+    ├── JobError                  what `Job.result()` raises when there is no result
+    │   ├── JobNotFound           no job has this id (any more)
+    │   ├── JobFailed             the job failed for good
+    │   ├── JobCancelled          the job was cancelled
+    │   └── ResultTimeout         the job had not finished in time (also a TimeoutError)
+    ├── LeaseLost                 this worker no longer holds the attempt, or its lease
+    └── WorkerError               a worker cannot start or go on
+
+A message says what happened, to which object, and what to do next.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class HeadraceError(Exception):
+    """The base of all errors of headrace."""
+
+
+class ConfigurationError(HeadraceError):
+    """The app, a task or an option is declared wrongly."""
+
+
+class UnknownTask(ConfigurationError):
+    """No task of this name is registered."""
+
+
+class UnknownQueue(ConfigurationError):
+    """No registered task uses this queue."""
+
+
+class DatabaseError(HeadraceError):
+    """The database cannot be used."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database does not answer in time, or refuses the connection."""
+
+
+class SchemaError(DatabaseError):
+    """The database's headrace schema is missing, or older or newer than this code."""
+
+
+class WrongDatabase(DatabaseError):
+    """A connection that was given leads to another database than the job's."""
+
+
+class EmbeddedError(DatabaseError):
+    """The embedded PostgreSQL cannot be started, stopped or shared."""
+
+
+class AppClosed(HeadraceError):
+    """The app was closed before this call."""
+
+
+class EnqueueError(HeadraceError):
+    """A job was refused; nothing was enqueued."""
+
+
+class InvalidArguments(EnqueueError):
+    """The arguments do not fit the task's signature, or cannot be stored as JSON."""
+
+
+class DuplicateJob(EnqueueError):
+    """The job's unique key is held by another job and `on_conflict` is "reject".
+
+    Attributes:
+        holder: The id of the job that holds the key.
+    """
+
+    def __init__(self, message: str, holder: UUID) -> None:
+        super().__init__(message)
+        self.holder = holder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.holder)
+
+
+class QueueFull(EnqueueError):
+    """The queue holds as many queued jobs as its `max_queued` allows."""
+
+
+class JobError(HeadraceError):
+    """A job has no result to give."""
+
+
+class JobNotFound(JobError):
+    """No job has this id: it never existed, was deleted, or is out of retention."""
+
+
+class JobFailed(JobError):
+    """The job failed for good.
+
+    Attributes:
+        error: What is stored of the last attempt's error: "kind", "message" and, where an exception was
+            raised, "type" and "traceback".
+    """
+
+    def __init__(self, message: str, error: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.error)
+
+
+class JobCancelled(JobError):
+    """The job was cancelled before it could succeed."""
+
+
+class ResultTimeout(JobError, TimeoutError):
+    """The job had not finished when the time-out ran out. It goes on."""
+
+
+class LeaseLost(HeadraceError):
+    """This worker no longer holds the attempt: what it did since is not recorded."""
+
+
+class WorkerError(HeadraceError):
+    """A worker cannot start, or cannot go on."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence that offers the closest known names, or lists what is known."""
+    names = sorted(known)
+    if close := get_close_matches(name, names, n=3):
+        return "Did you mean " + " or ".join(f'"{n}"' for n in close) + "?"
+    return "Known: " + (", ".join(names) if names else "none") + "."
