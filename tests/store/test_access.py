@@ -1,0 +1,272 @@
+"""Who may do what (ENGINE 36), and two schemas in one database (ENGINE 38)."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from headrace._store.migrate import migrate, verify
+from tests.store.harness import Store, ended, superuser_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import DatabaseServer
+
+NO_RIGHT = psycopg.errors.InsufficientPrivilege
+
+
+@pytest.fixture
+def superuser(server: DatabaseServer, store: Store) -> Iterator[Store]:
+    """Somebody who can take any role in the shared database."""
+    with Store(superuser_url(server, store.url)) as superuser:
+        yield superuser
+
+
+@pytest.fixture
+def role(superuser: Store, store: Store) -> Iterator[Callable[[str], Store]]:
+    """Makes a role with this access, and a connection that acts as it."""
+    name = f"role_{secrets.token_hex(6)}"
+    superuser.ask(f"create role {name}")
+
+    def act_as(access: str) -> Store:
+        if access:
+            store.ask("select headrace.grant_access(%s, %s)", [name, access])
+        superuser.ask(f"set role {name}")
+        return superuser
+
+    yield act_as
+    superuser.ask("reset role")
+    superuser.ask(f"drop owned by {name}")
+    superuser.ask(f"drop role {name}")
+
+
+def executable(acting: Store) -> set[str]:
+    """The names of the functions that somebody may call."""
+    rows = acting.ask(
+        "select proname from pg_proc where pronamespace = 'headrace'::regnamespace "
+        "and has_function_privilege(oid, 'execute')"
+    )
+    return {name for (name,) in rows}
+
+
+def allowed(acting: Store, privileges: str) -> set[str]:
+    """The tables and views with which somebody may do any of this."""
+    rows = acting.ask(
+        "select relname from pg_class where relnamespace = 'headrace'::regnamespace and relkind in ('r', 'p', 'v') "
+        "and has_table_privilege(oid, %s)",
+        [privileges],
+    )
+    return {name for (name,) in rows}
+
+
+@pytest.mark.direct
+def test_an_enqueuer_enqueues_and_sees_nothing(store: Store, role: Callable[[str], Store]) -> None:
+    """It may call the two functions that enqueue, with all that they can do, and read or change nothing."""
+    enqueuer = role("enqueuer")
+    assert enqueuer.one("select headrace.enqueue('t', '{\"n\": 1}', delay => '1 hour', tags => array['x'])")
+    assert enqueuer.place(unique_key="k", args={"blob": "x" * 3000}) == (enqueuer.place(unique_key="k")[0], False)
+    assert enqueuer.place(unique_key="p", unique_scope="period", unique_for_s=60)[1] is False
+    assert executable(enqueuer) == {"enqueue", "enqueue_jobs"}
+    assert allowed(enqueuer, "select, insert, update, delete, truncate") == set()
+    for statement in (
+        "select id from headrace.jobs",
+        "select headrace.delete_jobs('{}')",
+        "select headrace.lock_key()",
+    ):
+        with pytest.raises(NO_RIGHT):
+            enqueuer.ask(statement)
+
+
+@pytest.mark.direct
+def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store]) -> None:
+    """It registers, claims, settles, rescues, promotes, reports, keeps house and acts for operators: and owns nothing."""
+    acting = role("worker")
+    acting.rows("register_tasks", tasks=json.dumps([]))
+    acting.rows("register_queues", queues=json.dumps([{"name": "q", "max_queued": None}]))
+    worker = acting.worker()
+    jobs = [acting.enqueue(args={"blob": "x" * 3000}), acting.enqueue(), acting.enqueue(delay_s=60)]
+    acting.promote("2100-01-01")
+    first, second, third = acting.claim(worker, 3)
+    acting.value("read_payload", id=first.id)
+    times = {"times": ["2026-11-23"], "levels": ["info"], "messages": ["m"]}
+    acting.rows("add_logs", worker_id=worker, ids=[first.id], runs=[1], **times)
+    acting.rows("report_progress", worker_id=worker, ids=[first.id], runs=[1], dones=[1], totals=[2], messages=["m"])
+    acting.rows("beat_workers", worker_ids=[worker])
+    assert acting.settle(worker, ended(first), ended(second, "retried")) == []
+    acting.end_lease(worker)
+    assert acting.rescue() == {third.id: "lost"}
+    assert acting.cancel(third.id) == {third.id: "cancelled"}
+    assert acting.retry(third.id) == [third.id]
+    assert set(acting.delete(*jobs)) == set(jobs)
+    today = acting.one("select current_date")
+    acting.value("create_partitions", first_day=today, last_day=today)
+    for name in ("prune_aged", "prune_counted", "delete_expired_keys"):
+        acting.rows(name, now=None, chunk=10)
+    acting.rows("list_partitions", now=None)
+    acting.rows("count_queues")
+    with pytest.raises(NO_RIGHT):
+        acting.ask("drop table headrace.job")
+    acting.ask("select headrace.grant_access('pg_monitor', 'worker')")  # nothing that is not the worker's to give
+    assert not store.one("select has_table_privilege('pg_monitor', 'headrace.job', 'select')")
+
+
+@pytest.mark.direct
+def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None:
+    """It may run every statement that reads, and no other."""
+    worker = store.worker()
+    job = store.enqueue(args={"blob": "x" * 3000})
+    store.settle(worker, ended(store.claim(worker)[0]))
+    viewer = role("viewer")
+    assert viewer.find(job)["state"] == "succeeded"
+    reads: dict[str, dict[str, Any]] = {
+        "find_ids": {"ids": [job]}, "find_outcomes": {"ids": [job], "oldest": job}, "list_attempts": {"id": job},
+        "list_logs": {"id": job, "limit": 1}, "count_queues": {}, "list_workers": {}, "list_queue_settings": {},
+        "list_finished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
+        "list_unfinished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
+    }  # fmt: skip
+    for name, parameters in reads.items():
+        viewer.rows(name, **parameters)
+    assert viewer.one("select state::text from headrace.jobs where id = %s", [job]) == "succeeded"
+    assert executable(viewer) == {"uuid7_floor", "uuid7_floor_of"}
+    assert allowed(viewer, "insert, update, delete, truncate") == set()
+    with pytest.raises(NO_RIGHT):
+        viewer.cancel(job)
+
+
+@pytest.mark.direct
+def test_everybody_else_does_nothing(store: Store, role: Callable[[str], Store]) -> None:
+    """A role that was granted nothing cannot even enqueue."""
+    stranger = role("")
+    with pytest.raises(NO_RIGHT):
+        stranger.enqueue()
+    assert allowed(stranger, "select, insert, update, delete, truncate") == set()
+    assert executable(stranger) == set()
+
+
+def test_an_access_that_does_not_exist_is_refused(store: Store) -> None:
+    """A misspelt access grants nothing."""
+    with pytest.raises(psycopg.DatabaseError, match="worker, enqueuer or viewer"), store.conn.transaction():
+        store.ask("select headrace.grant_access(current_user, 'admin')")
+
+
+def test_functions_that_run_as_their_owner_look_nowhere_else(store: Store) -> None:
+    """A SECURITY DEFINER function has a fixed search path, with temporary objects last."""
+    rows = store.ask(
+        "select proname, proconfig from pg_proc where pronamespace = 'headrace'::regnamespace and prosecdef"
+    )
+    assert {name for name, _ in rows} >= {"enqueue", "enqueue_jobs", "settle_jobs", "rescue_jobs", "cancel_jobs"}
+    assert [name for name, config in rows if "search_path=pg_catalog, pg_temp" not in (config or [])] == []
+
+
+@pytest.mark.direct
+def test_a_callers_search_path_changes_nothing(store: Store, superuser: Store, role: Callable[[str], Store]) -> None:
+    """Functions and operators that a caller puts in the way are not run with the owner's rights."""
+    superuser.ask("create schema evil")
+    superuser.ask("create function evil.now() returns timestamptz language sql as 'select null::timestamptz'")
+    superuser.ask("create function evil.octet_length(text) returns int language plpgsql as 'begin raise ''evil''; end'")
+    superuser.ask("grant usage on schema evil to public")
+    enqueuer = role("enqueuer")
+    enqueuer.ask("set search_path = evil, pg_catalog")
+    try:
+        job = enqueuer.enqueue()
+        assert store.find(job)["created_at"] is not None
+    finally:
+        enqueuer.ask("reset search_path")
+        enqueuer.ask("reset role")
+        superuser.ask("drop schema evil cascade")
+
+
+# -- ENGINE 38 --
+
+
+@pytest.fixture
+def schemas(fresh: Store) -> Iterator[tuple[Store, Store]]:
+    """Two schemas of headrace in one database."""
+    migrate(fresh.url, "other")
+    with Store(fresh.url, "other") as other:
+        yield fresh, other
+
+
+def cycle(store: Store) -> list[str | None]:
+    """A bit of everything; the states of the jobs at the end."""
+    worker = store.worker()
+    jobs = [store.enqueue(unique_key=f"k{i}") for i in range(4)] + [store.enqueue(delay_s=60)]
+    store.promote("2100-01-01")
+    attempts = store.claim(worker, 5)
+    outcomes = ["succeeded", "failed", "retried", "parked"]
+    store.settle(worker, *(ended(attempt, outcome) for attempt, outcome in zip(attempts, outcomes, strict=False)))
+    store.end_lease(worker)
+    store.rescue()
+    store.cancel(jobs[2])
+    store.retry(jobs[1])
+    return [store.find(job)["state"] for job in jobs]
+
+
+DONE = ["succeeded", "queued", "cancelled", "blocked", "queued"]
+
+
+def test_38_each_schema_has_jobs_of_its_own(schemas: tuple[Store, Store]) -> None:
+    """What happens in one is not seen in the other: jobs, keys, queues, workers, partitions."""
+    ours, theirs = schemas
+    assert cycle(ours) == DONE
+    assert theirs.ask("select count(*) from other.jobs") == [(0,)]
+    assert cycle(theirs) == DONE
+    ours.empty()
+    assert theirs.one("select count(*) from other.job") == 3
+    names = {row[0] for row in theirs.ask("select name from other.list_partitions()")}
+    day = theirs.one("select current_date + 60")
+    assert theirs.value("create_partitions", first_day=day, last_day=day) == 6
+    assert len(theirs.ask("select name from other.list_partitions()")) == len(names) + 6
+    assert len(ours.ask("select name from headrace.list_partitions()")) == len(names)
+
+
+def test_38_a_schema_of_another_name_needs_no_schema_headrace(empty_database: str) -> None:
+    """No statement, function or migration has the default name left in it."""
+    migrate(empty_database, "other")
+    assert verify(empty_database, "other") == []
+    with Store(empty_database, "other") as store:
+        assert cycle(store) == DONE
+        assert store.rows("count_queues")
+        assert store.one("select headrace.name from (select 'no such schema' as name) headrace")
+        found = store.ask(
+            "select proname from pg_proc where pronamespace = 'other'::regnamespace and prosrc ~ '\\mheadrace\\M'"
+        )
+        assert found == []
+
+
+@pytest.mark.direct
+def test_38_locks_and_channels_are_apart(schemas: tuple[Store, Store]) -> None:
+    """A schema's maintenance is not held up by the other's, and its workers are not woken by the other's jobs."""
+    ours, theirs = schemas
+    theirs.ask("listen other_wake")
+    theirs.ask("listen headrace_wake")
+    with ours.conn.transaction():
+        ours.ask("select pg_advisory_xact_lock(headrace.lock_key(), 1)")
+        assert theirs.promote() == 0
+    ours.enqueue()
+    theirs.enqueue()
+    heard = [(it.channel, it.payload) for it in theirs.conn.notifies(timeout=10, stop_after=2)]
+    assert sorted(heard) == [("headrace_wake", "q"), ("other_wake", "q")]
+
+
+@pytest.mark.direct
+def test_38_access_is_granted_in_its_own_schema(schemas: tuple[Store, Store], server: DatabaseServer) -> None:
+    """A role that may enqueue in one schema may do nothing in the other."""
+    ours, theirs = schemas
+    name = f"role_{secrets.token_hex(6)}"
+    with Store(superuser_url(server, ours.url), "other") as acting:
+        acting.conn.execute(sql.SQL("create role {}").format(sql.Identifier(name)))
+        theirs.ask("select other.grant_access(%s, 'enqueuer')", [name])
+        acting.ask(f"set role {name}")
+        assert acting.enqueue()
+        with pytest.raises(NO_RIGHT):
+            acting.ask("select headrace.enqueue('t')")
+        acting.ask("reset role")
+        acting.ask(f"drop owned by {name}")
+        acting.ask(f"drop role {name}")

@@ -1,0 +1,256 @@
+"""Every statement finds its rows through the index that was made for it, however many other rows there are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from headrace._store.connect import connection_parameters
+from headrace._store.sql import query
+from headrace._worker.settles import settle_parameters
+from tests.store.harness import Claimed, Store, ended, superuser_url
+from tests.store.plans import Plans, days, indexes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import DatabaseServer
+
+pytestmark = pytest.mark.direct  # auto_explain is loaded into the session
+
+BUILD = (Path(__file__).parent / "large_store.sql").read_text()
+WORKER = 1
+Parameters = dict[str, Any]
+
+READS_EVERYTHING = {"count_queues": "the numbers of all unfinished jobs"}
+SMALL = {
+    "beat_workers", "copy_jobs", "create_partitions", "create_partitions_now", "drain_worker", "drop_partition", "end_lease",
+    "list_beats", "list_partitions", "list_queue_settings", "list_workers", "read_clock", "read_instance",
+    "register_queues", "register_tasks", "register_worker", "set_queue",
+}  # fmt: skip
+"""These read none of the large tables; drop_partition has a test of its own."""
+
+
+@dataclass
+class Large:
+    """A store of 200,000 unfinished and 200,000 finished jobs, and some of their ids."""
+
+    plans: Plans
+    running: list[Claimed]
+    queued: list[str]
+    scheduled: list[str]
+    finished: list[str]
+    first_day: str
+    partition: str
+
+
+@pytest.fixture(scope="session")
+def large(server: DatabaseServer, _template: str) -> Iterator[Large]:
+    """One for all processes of the run: whoever comes first builds it."""
+    name = _template.replace("template", "large")
+    url = superuser_url(server, server.url_of(name))
+    with server.admin() as admin:
+        admin.execute("select pg_advisory_lock(77)")
+        if not admin.execute("select from pg_database where datname = %s", [name]).fetchall():
+            _build(admin, name, server, url, _template)
+        admin.execute("select pg_advisory_unlock(77)")
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as conn:
+        yield _look(conn)
+    with server.admin() as admin:
+        try:
+            admin.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
+        except psycopg.errors.ObjectInUse:
+            pass  # another process drops it
+
+
+def _build(admin: psycopg.Connection, name: str, server: DatabaseServer, url: str, template: str) -> None:
+    draft = f"{name}_draft"
+    create, rename = sql.SQL("create database {} owner {} template {}"), sql.SQL("alter database {} rename to {}")
+    admin.execute(create.format(sql.Identifier(draft), sql.Identifier(server.role), sql.Identifier(template)))
+    with psycopg.connect(url.replace(f"/{name}", f"/{draft}"), autocommit=True) as conn:
+        conn.execute("set synchronous_commit to off")
+        conn.execute(BUILD)
+        conn.execute("vacuum (analyze, freeze)")
+    admin.execute(rename.format(sql.Identifier(draft), sql.Identifier(name)))
+
+
+def _look(conn: psycopg.Connection) -> Large:
+    def ids(statement: str) -> list[str]:
+        return [str(row[0]) for row in conn.execute(statement)]
+
+    return Large(
+        plans=Plans(conn),
+        running=[Claimed(i, 1) for i in ids(f"select id from headrace.job where worker_id = {WORKER}")],
+        queued=ids("select id from headrace.job where state = 'queued' limit 1000"),
+        scheduled=ids("select id from headrace.job where state = 'scheduled' limit 10"),
+        finished=ids("select id from headrace.job_history where finished_at > now() - interval '1 hour' limit 10"),
+        first_day=ids(
+            "select to_char(min(headrace.uuid7_floor(id)) at time zone 'utc', 'YYYYMMDD') "
+            "from headrace.job_history where finished_at > now() - interval '1 hour'"
+        )[0],
+        partition=ids(
+            "select name from headrace.list_partitions() where parent = 'payload' and day = current_date - 5"
+        )[0],
+    )
+
+
+CLAIM = {"worker_id": WORKER, "queues": ["q0", "q1", "q2", "q3"]}
+CLAIM_INDEXES = {"job_claim", "job_pkey"}
+HISTORY_ID = {"job_history(id)"}
+LIST = {"before": None, "states": None, "queue": None, "task": None, "limit": 50}
+
+
+def settles(large: Large, count: int, *, again: bool = False) -> Parameters:
+    """Outcomes of every kind."""
+    outcomes = ["succeeded", "failed", "retried", "snoozed", "handed_back", "cancelled"]
+    batch = [ended(attempt, outcomes[i % len(outcomes)]) for i, attempt in enumerate(large.running[:count])]
+    if again:
+        batch = [settle._replace(id=job) for settle, job in zip(batch, large.finished, strict=False)]
+    return settle_parameters(WORKER, batch, again=again)
+
+
+def enqueues(**fields: Any) -> Callable[[Large], Parameters]:
+    """One job for enqueue_jobs."""
+    return lambda _: {"jobs": json.dumps([{"task": "task1", "queue": "q1", **fields}])}
+
+
+def reports(large: Large, **columns: Any) -> Parameters:
+    """What running jobs say."""
+    attempts = large.running[:50]
+    ids, runs = [a.id for a in attempts], [a.run for a in attempts]
+    return {"worker_id": WORKER, "ids": ids, "runs": runs} | {name: [value] * 50 for name, value in columns.items()}
+
+
+def constant(**parameters: Any) -> Callable[[Large], Parameters]:
+    """Parameters that do not depend on the store."""
+    return lambda _: parameters
+
+
+CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
+    ("claim_jobs", "one", constant(**CLAIM, places=[1, 0, 0, 0]), CLAIM_INDEXES),
+    ("claim_jobs", "500", constant(**CLAIM, places=[125] * 4), CLAIM_INDEXES),
+    ("claim_suspect", "", constant(**CLAIM), {"job_suspect", "job_pkey"}),
+    ("settle_jobs", "one", lambda large: settles(large, 1), {"job_pkey"}),
+    ("settle_jobs", "200", lambda large: settles(large, 200), {"job_pkey"}),
+    ("settle_jobs", "again", lambda large: settles(large, 5, again=True), {"job_pkey"} | HISTORY_ID),
+    ("settle_attempt", "", lambda large: {"worker_id": WORKER, **large.running[0]._asdict(), "result": "1", "progress": None},
+     {"job_pkey"}),
+    ("was_settled", "", lambda large: {"worker_id": WORKER, "id": large.finished[0], "run": 1}, HISTORY_ID),
+    ("enqueue_jobs", "plain", enqueues(), set()),
+    ("enqueue_jobs", "held key", enqueues(unique_key="key52020", task="task0"), {"job_unique"}),
+    ("enqueue_jobs", "replaced", enqueues(unique_key="key52020", task="task0", on_conflict="replace"),
+     {"job_unique", "job_pkey"}),
+    ("enqueue_jobs", "period", enqueues(unique_key="key40000", unique_scope="period", unique_for_s=9), {"enqueue_key_pkey"}),
+    ("insert_job", "", constant(id="01a20612-2238-7290-adfa-8326ac4bc2c4", run_at=None, delay_s=0, expires_at=None,
+                                expires_s=None, priority=0, max_attempts=1, queue="q1", task="task1", args="{}", tenant=None,
+                                correlation_id=None, tags=None, metadata=None), set()),
+    ("promote_jobs", "", constant(now=None, chunk=1000), {"job_due", "job_pkey"}),
+    ("next_due", "", constant(now=None), {"job_due"}),
+    ("rescue_jobs", "", constant(poison_limit=2, chunk=1000), {"job_claim", "job_suspect"}),
+    ("hand_back_unheld", "", constant(worker_id=WORKER, held=[]), {"job_claim", "job_suspect", "job_pkey"}),
+    ("release_parked", "", constant(tasks=["task1", "task2"], chunk=100), {"job_blocked", "job_pkey"}),
+    ("has_work", "", constant(queues=["none"]), {"job_claim", "job_suspect"}),
+    ("add_logs", "", lambda large: reports(large, times="2026-11-23", levels="info", messages="m"), {"job_pkey"}),
+    ("report_progress", "", lambda large: reports(large, dones=1.0, totals=2.0, messages="m"), {"job_pkey"}),
+    ("list_cancel_requests", "", lambda large: {"ids": [a.id for a in large.running]}, {"job_pkey"}),
+    ("read_payload", "", lambda large: {"id": large.finished[0]}, {"payload(job_id)"}),
+    ("cancel_jobs", "", lambda large: {"ids": [large.queued[0], large.running[0].id, large.finished[0]], "reason": "r"},
+     {"job_pkey"} | HISTORY_ID),
+    ("retry_jobs", "", lambda large: {"ids": [large.finished[0], large.scheduled[0]], "args": None}, {"job_pkey"} | HISTORY_ID),
+    ("delete_jobs", "", lambda large: {"ids": [large.finished[0], large.queued[0]]},
+     {"job_pkey", "attempt(job_id_run)", "job_log(job_id_run_logged_at)", "payload(job_id)"} | HISTORY_ID),
+    ("find_jobs", "", lambda large: {"ids": [large.finished[0], large.queued[0]]}, {"job_pkey"} | HISTORY_ID),
+    ("find_ids", "", lambda large: {"ids": [large.finished[0], large.queued[0]]}, {"job_pkey"} | HISTORY_ID),
+    ("find_outcomes", "", lambda large: {"ids": [large.finished[0]], "oldest": large.finished[0]}, HISTORY_ID),
+    ("list_attempts", "", lambda large: {"id": large.finished[0]}, {"attempt(job_id_run)"}),
+    ("list_logs", "", lambda large: {"id": large.finished[0], "limit": 10}, {"job_log(job_id_run_logged_at)"}),
+    ("list_unfinished", "", constant(**LIST), {"job_pkey"}),
+    ("list_finished", "", constant(**LIST), {"job_history(finished_at_id)"}),
+    ("list_finished", "failed", constant(**LIST | {"states": ["failed"]}), {"job_history(state_finished_at_id)"}),
+    ("prune_aged", "", constant(now=None, chunk=1000), {"job_history(task_state_finished_at)"}),
+    ("prune_counted", "", constant(now=None, chunk=1000), {"job_history(task_state_finished_at)"}),
+    ("delete_expired_keys", "", constant(now=None, chunk=1000), {"enqueue_key_expiry", "enqueue_key_pkey"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "parameters", "expected"), CASES, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_the_index_is_used(
+    large: Large, name: str, variant: str, parameters: Callable[[Large], Parameters], expected: set[str]
+) -> None:
+    """The statement, and every statement in the function that it calls, uses its index and reads no table from end to end."""
+    scans = large.plans.of(query(name, "headrace"), parameters(large))
+    assert large.plans.sequential(scans) == []
+    assert expected <= indexes(scans)
+
+
+def test_every_statement_has_a_plan_test() -> None:
+    """A new file in queries/ is named here, or it fails."""
+    names = {entry.name.removesuffix(".sql") for entry in (files("headrace") / "_store" / "queries").iterdir()}
+    assert names == {case[0] for case in CASES} | SMALL | set(READS_EVERYTHING)
+
+
+BY_ID = ["find_jobs", "find_ids", "find_outcomes", "list_attempts", "list_logs", "read_payload", "was_settled", "cancel_jobs",
+         "retry_jobs", "delete_jobs", "settle_jobs"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BY_ID)
+def test_a_look_up_by_id_reads_no_partition_before_the_job(large: Large, name: str) -> None:
+    """Nothing about a job is older than its id: of thirteen days of history, those before it are not touched (ENGINE 19)."""
+    parameters = next(case[2] for case in CASES if case[0] == name and case[1] in ("", "again"))
+    scans = large.plans.of(query(name, "headrace"), parameters(large))
+    read = {day for parent in ("job_history", "attempt", "job_log", "payload") for day in days(scans, parent)}
+    assert read
+    assert min(read) >= large.first_day
+
+
+def test_a_payload_partition_is_judged_by_its_own_jobs(large: Large) -> None:
+    """Whether anything refers to a day's payloads is looked up by their ids, not by reading all jobs."""
+    scans = large.plans.of(query("drop_partition", "headrace"), {"name": large.partition, "now": None})
+    assert [scan for scan in large.plans.sequential(scans) if scan.table != large.partition] == []
+
+
+def test_plans_made_for_an_empty_store_do_not_outlive_it(database: str, server: DatabaseServer) -> None:
+    """A connection that has claimed, settled and enqueued on an empty store uses the indexes when jobs have come (ENGINE 4).
+
+    There are 200,000 of them, and the statistics know nothing of it.
+    """
+    url = superuser_url(server, database)
+    with Store(database) as store, psycopg.connect(url, **connection_parameters()) as conn:
+        store.ask("alter table headrace.job set (autovacuum_enabled = off)")
+        store.ask("vacuum analyze headrace.job")
+        store.ask("insert into headrace.queue (name, max_queued) values ('capped', 10)")
+        plans, worker = Plans(conn, large={"job"}), store.worker()
+        claim = {"worker_id": worker, "queues": ["q"]}
+        enqueue = {"jobs": json.dumps([{"task": "t", "queue": "capped", "unique_key": "k"}])}
+        settle = settle_parameters(worker, [ended(Claimed(str(UUID(int=1)), 1))])
+        for _ in range(12):  # the driver would prepare a statement, and the server keep its plan, after five calls each
+            for places in (1, 500):
+                conn.execute(query("claim_jobs", "headrace"), claim | {"places": [places]})
+            conn.execute(query("settle_jobs", "headrace"), settle)
+            conn.execute(query("enqueue_jobs", "headrace"), enqueue)
+        assert conn.execute("select name from pg_prepared_statements").fetchall() == []
+        store.ask("""
+            insert into headrace.job (id, queue, task)
+            select gen_random_uuid(), 'q', 't' from generate_series(1, 200000)""")
+        for places in (1, 500):
+            scans = plans.of(query("claim_jobs", "headrace"), claim | {"places": [places]})
+            assert plans.sequential(scans) == []
+            assert indexes(scans) >= {"job_claim", "job_pkey"}
+            assert max(scan.rows_seen for scan in scans) <= places
+        claimed = store.claim(worker, 500)
+        scans = plans.of(
+            query("settle_jobs", "headrace"), settle_parameters(worker, [ended(a, "retried") for a in claimed])
+        )
+        assert plans.sequential(scans) == []
+        scans = plans.of(query("enqueue_jobs", "headrace"), enqueue)
+        assert plans.sequential(scans) == []

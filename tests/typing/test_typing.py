@@ -1,0 +1,21 @@
+"""Our users' type checkers accept right calls and refuse wrong ones."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def mypy(*arguments: str, cwd: Path) -> str:
+    """What strict mypy says of a user's file, with headrace as an installed, typed package."""
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--config-file=", *arguments]
+    checked = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return checked.stdout + checked.stderr
+
+
+def test_right_calls_pass_and_wrong_ones_are_errors(tmp_path: Path) -> None:
+    """Each call in snippets.py is what its comment says: an ignore that nothing needs is reported, too."""
+    assert mypy("--warn-unused-ignores", "--cache-dir", str(tmp_path), str(HERE / "snippets.py"), cwd=tmp_path) == ""
