@@ -1,0 +1,1 @@
+"""Complete systems built on headrace; they use only its public names."""

@@ -1,0 +1,1 @@
+"""A football league whose statistics are recomputed by background jobs."""

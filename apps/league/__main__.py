@@ -1,0 +1,5 @@
+"""Entry point of `python -m apps.league`."""
+
+from apps.league.cli import main
+
+main()

@@ -1,0 +1,2 @@
+-- After many new rows: without their statistics the functions are planned for an empty league.
+analyze league.players, league.matches, league.appearances

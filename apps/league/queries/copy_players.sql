@@ -1,0 +1,1 @@
+copy pg_temp.incoming_players (external_id, name) from stdin
