@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import asyncio
+import json
+
+from bench import probe
+from bench.peers.base import Peer
+
+
+class Queue(Peer):
+    name = "pgqueuer"
+    requirements = ("pgqueuer", "asyncpg")
+    settings = "asyncpg on uvloop, batch_size=500"
+    unfinished_sql = "select count(*) from pgqueuer"
+
+    def install(self) -> None:
+        async def main() -> None:
+            import asyncpg
+            from pgqueuer.db import AsyncpgDriver
+            from pgqueuer.queries import Queries
+
+            conn = await asyncpg.connect(self.url)
+            await Queries(AsyncpgDriver(conn)).install()
+            await conn.close()
+
+        asyncio.run(main())
+
+    async def open(self) -> None:
+        import asyncpg
+        from pgqueuer.db import AsyncpgPoolDriver
+        from pgqueuer.queries import Queries
+
+        self.pool = await asyncpg.create_pool(self.url, min_size=1, max_size=1)
+        self.queries = Queries(AsyncpgPoolDriver(self.pool))
+
+    async def enqueue(self, n: int) -> None:
+        await self.queries.enqueue("noop", b'{"n": %d}' % n)
+
+    async def enqueue_many(self, numbers: range) -> None:
+        for start in range(numbers.start, numbers.stop, 1000):
+            part = range(start, min(start + 1000, numbers.stop))
+            await self.queries.enqueue(["noop"] * len(part), [b'{"n": %d}' % n for n in part], [0] * len(part))
+
+    async def close(self) -> None:
+        await self.pool.close()
+
+    def work(self) -> None:
+        import uvloop
+
+        uvloop.run(self._run())
+
+    async def _run(self) -> None:
+        import asyncpg
+        from pgqueuer import PgQueuer
+        from pgqueuer.db import AsyncpgDriver
+
+        queue = PgQueuer(AsyncpgDriver(await asyncpg.connect(self.url)))
+
+        @queue.entrypoint("noop")
+        async def noop(job) -> None:
+            n = json.loads(job.payload)["n"]
+            if self.kind == "async":
+                probe.hit(n)
+            else:
+                await asyncio.to_thread(probe.hit, n)
+
+        await queue.run(batch_size=500)
