@@ -101,6 +101,37 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.claim_jobs(worker bigint, queues text[], places integer[]) RETURNS TABLE(id text, run integer, queue text, task text, args text, attempts smallint, max_attempts smallint, suspicion smallint, priority smallint, "position" bigint, extras text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_sort TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+    return query
+    update headrace.job j
+    set worker_id = worker, claimed_at = now(), run = j.run + 1, state = 'running',
+        unique_key = case when j.unique_while_queued then null else j.unique_key end
+    where j.id = any(array(
+        select c.id
+        from unnest(queues, places) as q(name, places)
+        cross join lateral (
+            select w.id from headrace.job w
+            where w.queue = q.name and w.position is not null and w.suspicion = 0 and w.state = 'queued'
+            order by w.priority desc, w.position
+            limit q.places
+            for no key update skip locked) c
+        where (select true from headrace.worker l where l.id = worker for key share)))
+    returning j.id::text, j.run, j.queue, j.task, j.args::text, j.attempts, j.max_attempts, j.suspicion, j.priority, j.position,
+        case when j.tenant is not null or j.correlation_id is not null or j.tags is not null or j.metadata is not null
+                  or j.expires_at is not null
+             then jsonb_build_object('tenant', j.tenant, 'correlation_id', j.correlation_id, 'tags', j.tags,
+                                     'metadata', j.metadata, 'expired', j.expires_at < now())::text end;
+end
+$$;
+
 CREATE FUNCTION headrace.class_age(class headrace.retention) RETURNS interval
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$

@@ -47,12 +47,16 @@ POLL_SECONDS = 0.02
 AS_ROOT = os.geteuid() == 0
 DEBIANS_15 = Path("/usr/lib/postgresql/15/bin")
 
+# Ctrl-C is heard even where the test run itself ignores it, as a shell's background jobs do; and stdin is looked at
+# again and again, because Python can enter a read that never returns just after the signal has come.
 USE = """
-import sys
+import select, signal, sys
 from headrace._store.embedded import EmbeddedServer
+signal.signal(signal.SIGINT, signal.default_int_handler)
 server = EmbeddedServer.start(sys.argv[1])
 print(server.pid, flush=True)
-sys.stdin.read()
+while not select.select([sys.stdin], [], [], 0.05)[0]:
+    pass
 server.stop()
 """
 

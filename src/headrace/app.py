@@ -68,8 +68,7 @@ class Headrace:
             HEADRACE_URL, else an embedded PostgreSQL that starts by itself (``pip install headrace[embedded]``).
         schema: The schema that holds headrace's tables. Change it to have several in one database.
         max_connections: How many connections enqueueing and asking may use in each process. 4: enqueueing takes one for
-        a
-            fraction of a millisecond.
+            a fraction of a millisecond.
         handler_connections: How many connections `ctx.transaction()` may use in each worker process. 10: handlers that
             want more wait for each other.
 
@@ -157,8 +156,7 @@ class Headrace:
             retry: When failed attempts run again. `Retry()` by default: five attempts in about half a minute.
             retention: How long finished jobs are kept. `Retention()` by default: a week, failed ones 90 days.
             timeout: The hard time-out of an attempt. A coroutine is cancelled, a process killed; a thread cannot be:
-            its
-                worker process drains and is replaced, and the attempt is recorded once it is gone. Default: none.
+                its worker process drains and is replaced, and the attempt is recorded once it is gone. Default: none.
             soft_timeout: After this, `Context.cancelled` is true, for handlers that can stop by themselves.
             executor: "async" for coroutine functions (the default for them), "thread" for functions (the default for
                 them), "process" for work that must be killable, measured, or free of the GIL.

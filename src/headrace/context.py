@@ -126,8 +126,7 @@ class Context:
 
         Args:
             session: Instead of a connection of ours: a SQLAlchemy Session, AsyncSession, Connection or AsyncConnection,
-            a
-                Django connection, or a psycopg connection, which the block commits.
+                a Django connection, or a psycopg connection, which the block commits.
 
         Raises:
             LeaseLost: The attempt is somebody else's by now.

@@ -46,8 +46,7 @@ class Unique:
         scope: How long the key is held: "unfinished" (until the job has finished), "queued" (until it starts), or a
             `timedelta` from its enqueueing on, whatever becomes of it.
         on_conflict: What happens to a second job: "keep" (the first one stays and is returned), "replace" (the first
-        one
-            gets the new arguments and time if it has not started), "reschedule" (the first one gets the new time:
+            one gets the new arguments and time if it has not started), "reschedule" (the first one gets the new time:
             debounce) or "reject" (`DuplicateJob` is raised).
     """
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from headrace.task import Task
 
-CLAIM = b"limit q.places"  # only in claim_jobs.sql
+CLAIM = b"headrace.claim_jobs("
 SETTLE = b"headrace.settle_jobs("
 
 

@@ -28,8 +28,7 @@ class Timings:
         abandon_s: A coroutine that goes on this long after it was cancelled is given up.
         drain_s: On SIGTERM, running jobs have this long to finish; then they are handed back.
         poison_limit: A job that was running when so many further workers were lost, after the first, is failed. The
-        last
-            of them ran it alone. With 2, a job can end three workers.
+            last of them ran it alone. With 2, a job can end three workers.
     """
 
     beat_s: float = 5.0

@@ -51,8 +51,7 @@ class Worker:
         app: Whose tasks.
         queues: The queues to serve; None: all that its tasks use.
         concurrency: How many jobs of each queue may run here at the same time. 100: enough to hide a wait of 10 ms
-        behind
-            10,000 jobs/s.
+            behind 10,000 jobs/s.
         threads: How many handlers may run in threads; None: as many as `concurrency`, at most 40.
         processes: How many process tasks may run; None: one for each core.
         timings: Intervals and bounds.
