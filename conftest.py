@@ -7,6 +7,7 @@ worker out stops it. ``HEADRACE_TEST_URL`` (a superuser's URL) puts another serv
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 RUN_DIRECTORY = "HEADRACE_TEST_RUN"
 EXTERNAL_URL = "HEADRACE_TEST_URL"
 EXTERNAL_ROLE = "headrace_test"
-SETUP_LOCK = 0x6865616472  # an advisory lock; any number that nobody else uses
 
 # Nothing here changes what a test can observe: no test crashes the machine, and a server that is killed keeps what it
 # wrote. Hundreds of small databases come and go, which fsync makes fifteen times slower, and two workers have many
@@ -104,7 +104,7 @@ def _template(server: DatabaseServer) -> str:
     from headrace._store.migrate import migrate  # noqa: PLC0415 - tests of less need none of it
 
     name = f"{_run_name()}_template"
-    with server.admin() as admin, _alone(admin):
+    with server.admin() as admin, _alone():
         if not admin.execute("select from pg_database where datname = %s", [name]).fetchall():
             draft = f"{name}_draft"
             _drop(admin, draft)
@@ -139,19 +139,17 @@ def _drop(admin: psycopg.Connection, name: str) -> None:
 
 
 @contextmanager
-def _alone(admin: psycopg.Connection) -> Iterator[None]:
-    """Keep the other workers out."""
-    admin.execute("select pg_advisory_lock(%s)", [SETUP_LOCK])
-    try:
+def _alone() -> Iterator[None]:
+    """Keep the other workers out; with a file, since an advisory lock of a session does not survive a pooler."""
+    with (_run_directory() / "setup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-    finally:
-        admin.execute("select pg_advisory_unlock(%s)", [SETUP_LOCK])
 
 
 def _with_role(server: DatabaseServer) -> DatabaseServer:
     """Give the external server its ordinary role, with this run's password."""
     role = sql.Identifier(server.role)
-    with server.admin() as admin, _alone(admin):
+    with server.admin() as admin, _alone():
         if not admin.execute("select from pg_roles where rolname = %s", [server.role]).fetchall():
             admin.execute(sql.SQL("create role {}").format(role))
         admin.execute(sql.SQL("alter role {} login password {}").format(role, server.password))

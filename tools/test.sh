@@ -10,7 +10,7 @@ say "Debian packages"
 tools/debian_packages.sh postgresql:/usr/lib/postgresql pgbouncer:/usr/sbin/pgbouncer
 
 say "All tests, on the embedded PostgreSQL"
-"$bin/pytest" -n 2 -m "not soak" -q
+"$bin/pytest" -n 4 -m "not soak" -q
 
 say "The store, on Debian's PostgreSQL"
 "$bin/python" tools/with_server.py postgres -- "$bin/pytest" -n 2 -m "not soak" -q tests/store

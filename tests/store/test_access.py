@@ -94,7 +94,7 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
     acting.promote("2100-01-01")
     first, second, third = acting.claim(worker, 3)
     acting.value("read_payload", id=first.id)
-    times = {"times": ["2026-11-23"], "levels": ["info"], "messages": ["m"]}
+    times = {"times": ["now"], "levels": ["info"], "messages": ["m"]}
     acting.rows("add_logs", worker_id=worker, ids=[first.id], runs=[1], **times)
     acting.rows("report_progress", worker_id=worker, ids=[first.id], runs=[1], dones=[1], totals=[2], messages=["m"])
     acting.rows("beat_workers", worker_ids=[worker])

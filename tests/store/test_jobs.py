@@ -408,7 +408,7 @@ def test_reports_of_a_lost_attempt_are_dropped(store: Store) -> None:
     """Progress and log lines count only from who holds the attempt."""
     worker, job = store.worker(), store.enqueue()
     store.claim(worker)
-    lines = {"times": ["2026-11-23T00:00:00Z"], "levels": ["info"], "messages": ["m"]}
+    lines = {"times": ["now"], "levels": ["info"], "messages": ["m"]}
     progress = {"dones": [1.0], "totals": [2.0], "messages": ["m"]}
     for reporter, run in [(worker + 1, 1), (worker, 2)]:
         store.rows("add_logs", worker_id=reporter, ids=[job], runs=[run], **lines)

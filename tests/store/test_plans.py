@@ -158,7 +158,7 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("hand_back_unheld", "", constant(worker_id=WORKER, held=[]), {"job_claim", "job_suspect", "job_pkey"}),
     ("release_parked", "", constant(tasks=["task1", "task2"], chunk=100), {"job_blocked", "job_pkey"}),
     ("has_work", "", constant(queues=["none"]), {"job_claim", "job_suspect"}),
-    ("add_logs", "", lambda large: reports(large, times="2026-11-23", levels="info", messages="m"), {"job_pkey"}),
+    ("add_logs", "", lambda large: reports(large, times="now", levels="info", messages="m"), {"job_pkey"}),
     ("report_progress", "", lambda large: reports(large, dones=1.0, totals=2.0, messages="m"), {"job_pkey"}),
     ("list_cancel_requests", "", lambda large: {"ids": [a.id for a in large.running]}, {"job_pkey"}),
     ("read_payload", "", lambda large: {"id": large.finished[0]}, {"payload(job_id)"}),

@@ -413,9 +413,11 @@ async def test_a_worker_that_cannot_reach_the_database_is_ended(
     async with Proxy(app.url) as proxy:
         worker = start_worker(url=proxy.url)
         await until(lambda: [line for line in worker.lines if line.startswith("HOLDING")], "the job runs")
+        guardian = worker.guardian()
         proxy.hold()
         status = await until(worker.process.poll, "the worker is ended")
         assert status == -signal.SIGKILL
         assert (await job.info()).state is State.RUNNING
         proxy.release()
         await until(lambda: tables.states() == {"queued": 1}, "the guardian returns the job when it can")
+        await until(lambda: gone(guardian.pid), "the guardian ends")
