@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 RUN_DIRECTORY = "HEADRACE_TEST_RUN"
 EXTERNAL_URL = "HEADRACE_TEST_URL"
 EXTERNAL_ROLE = "headrace_test"
-MEMORY = Path("/dev/shm")
+MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it is private
 MEMORY_NEEDED_BYTES = 8 << 30
 
 # Nothing here changes what a test can observe: no test crashes the machine, and a server that is killed keeps what it

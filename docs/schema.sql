@@ -1,5 +1,10 @@
 CREATE SCHEMA headrace;
 
+CREATE TYPE headrace.held AS (
+	id uuid,
+	run integer
+);
+
 CREATE TYPE headrace.job_state AS ENUM (
     'blocked',
     'scheduled',
@@ -101,7 +106,7 @@ begin
 end
 $$;
 
-CREATE FUNCTION headrace.claim_jobs(worker bigint, queues text[], places integer[]) RETURNS TABLE(id text, run integer, queue text, task text, args text, attempts smallint, max_attempts smallint, suspicion smallint, priority smallint, "position" bigint, extras text)
+CREATE FUNCTION headrace.claim_jobs(worker bigint, queues text[], places integer[], segment_queues text[], lows smallint[], highs smallint[], afters bigint[], befores bigint[]) RETURNS TABLE(id text, run integer, queue text, task text, args text, attempts smallint, max_attempts smallint, suspicion smallint, rank integer, "position" bigint, extras text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -118,13 +123,26 @@ begin
         select c.id
         from unnest(queues, places) as q(name, places)
         cross join lateral (
-            select w.id from headrace.job w
-            where w.queue = q.name and w.position is not null and w.suspicion = 0 and w.state = 'queued'
-            order by w.priority desc, w.position
-            limit q.places
-            for no key update skip locked) c
+            select w.id
+            from unnest(segment_queues, lows, highs, afters, befores) as s(queue, low, high, after, before)
+            cross join lateral (
+                select case when s.low = s.high then s.low else (
+                    select w.priority from headrace.job w
+                    where w.queue = s.queue and w.priority between s.low and s.high
+                      and w.position is not null and w.suspicion = 0 and w.state = 'queued'
+                    order by w.priority desc, w.position limit 1) end as priority) lane
+            cross join lateral (
+                select w.id from headrace.job w
+                where w.queue = s.queue and w.priority = lane.priority and w.position > s.after and w.position < s.before
+                  and w.position is not null and w.suspicion = 0 and w.state = 'queued'
+                order by w.position
+                limit q.places
+                for no key update skip locked) w
+            where s.queue = q.name
+            limit q.places) c
         where (select true from headrace.worker l where l.id = worker for key share)))
-    returning j.id::text, j.run, j.queue, j.task, j.args::text, j.attempts, j.max_attempts, j.suspicion, j.priority, j.position,
+    returning j.id::text, j.run, j.queue, j.task, j.args::text, j.attempts, j.max_attempts, j.suspicion,
+        -j.priority::integer, j.position,
         case when j.tenant is not null or j.correlation_id is not null or j.tags is not null or j.metadata is not null
                   or j.expires_at is not null
              then jsonb_build_object('tenant', j.tenant, 'correlation_id', j.correlation_id, 'tags', j.tags,
@@ -215,8 +233,10 @@ begin
             return false;
         end if;
         execute format(
-            'select exists (select from headrace.%I x where exists (select from headrace.job j where j.id = x.job_id)
-                         or exists (select from headrace.job_history h where h.id = x.job_id))', partition_name) into referred;
+            'select exists (select from headrace.%I x
+                            where (select true from headrace.job j where j.id = x.job_id)
+                               or (select true from headrace.job_history h where h.id = x.job_id limit 1))',
+            partition_name) into referred;
         if referred then
             return false;
         end if;
@@ -268,7 +288,13 @@ CREATE FUNCTION headrace.finish_jobs(worker bigint, ids uuid[], runs integer[], 
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
     AS $$
+declare
+    held headrace.held[] := array(select row(o.id, o.run)::headrace.held from unnest(ids, runs) o(id, run));
+    repeating uuid[] := array(select o.id from unnest(ids, outcomes) o(id, outcome)
+                              where o.outcome not in ('succeeded', 'failed', 'cancelled'));
 begin
     if worker is null or exists (select from unnest(progresses) p where p is not null) then
         delete from headrace.job_progress g where g.job_id = any(ids);
@@ -276,13 +302,16 @@ begin
     return query
     with gone as (
         delete from headrace.job j
-        using unnest(ids, runs, outcomes, results, errors, progresses) as o(id, run, outcome, result, error, progress)
-        where j.id = o.id and j.run = o.run
+        where j.id = any(ids) and row(j.id, j.run)::headrace.held = any(held)
           and (worker is null or (j.worker_id = worker and j.state = 'running'))
-          and (o.outcome in ('succeeded', 'failed', 'cancelled') or j.cancel_reason is not null)
-        returning j.*, o.result, o.error, o.progress,
+          and (j.cancel_reason is not null or j.id <> all(repeating))
+        returning j.*
+    ), ended as (
+        select j.*, o.result, o.error, o.progress,
             (case when o.outcome in ('succeeded', 'failed') and not (o.outcome = 'failed' and j.cancel_reason is not null)
                   then o.outcome else 'cancelled' end)::headrace.job_state as final
+        from gone j
+        join unnest(ids, outcomes, results, errors, progresses) as o(id, outcome, result, error, progress) on o.id = j.id
     )
     insert into headrace.job_history (
         id, state, retention, bounded, finished_at, claimed_at, created_at, run_at, expires_at, worker_id, run, priority,
@@ -295,7 +324,7 @@ begin
            coalesce(g.error::jsonb, case when g.cancel_reason is not null and g.final = 'cancelled'
                then jsonb_build_object('kind', 'cancelled', 'message', g.cancel_reason) end),
            g.progress::jsonb, g.unique_key, g.tenant, g.correlation_id, g.tags, g.metadata
-    from gone g
+    from ended g
     left join headrace.task t on t.name = g.task
     cross join lateral (
         select case g.final when 'succeeded' then coalesce(t.succeeded_age, interval '7 days')
@@ -468,6 +497,7 @@ begin
                 detail = job_id::text;
         end if;
         -- replace and reschedule change a job that waits; one that runs keeps what it runs with.
+        -- It joins the line again behind those that wait: its time is new, and scans may start behind its old position.
         -- Arguments that move to the payload take today's date: the partition of the job's own day may be gone.
         large := request.on_conflict = 'replace' and octet_length(request.args::text) > 2048;
         update headrace.job j
@@ -475,7 +505,7 @@ begin
             created_at = case when large then now() else j.created_at end,
             run_at = request.run_at,
             state = (case when request.due then 'queued' else 'scheduled' end)::headrace.job_state,
-            position = case when request.due then coalesce(j.position, nextval('headrace.job_position')) end
+            position = case when request.due then nextval('headrace.job_position') end
         where j.id = holder.job_id and j.state in ('queued', 'scheduled');
         exit when not found;
         if large then
@@ -501,6 +531,11 @@ begin
     from jsonb_array_elements(jobs)
     cross join lateral (select case
         when coalesce(value ->> 'task', '') = '' then 'a job needs a task: ' || left(value::text, 200)
+        when octet_length(value ->> 'task') > 300 or octet_length(value ->> 'queue') > 200
+             or octet_length(value ->> 'tenant') > 200 or octet_length(value ->> 'unique_key') > 1000
+            then 'a name is too long: a task may have 300 bytes, a queue and a tenant 200, a unique key 1000: ' || left(value::text, 200)
+        when not isfinite((value ->> 'run_at')::timestamptz) or not isfinite((value ->> 'expires_at')::timestamptz)
+            then format('run_at and expires_at of task "%s" must be finite', value ->> 'task')
         when jsonb_typeof(value -> 'args') <> 'object'
             then format('args of task "%s" must be a JSON object of its parameters', value ->> 'task')
         -- JSONB's text has spaces that a client's has not: twice the 1 MiB that clients hold to.
@@ -545,25 +580,33 @@ CREATE FUNCTION headrace.release_jobs(worker bigint, ids uuid[], runs integer[],
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
     AS $$
 declare
+    keys headrace.held[] := array(
+        select row(o.id, o.run)::headrace.held from unnest(ids, runs, outcomes) o(id, run, outcome)
+        where o.outcome in ('retried', 'snoozed', 'handed_back', 'parked', 'lost'));
     released uuid[];
     woken text[];
 begin
-    with held as (
-        select j.id, j.worker_id, j.claimed_at, o.run, o.outcome, o.wait_s, o.error
-        from unnest(ids, runs, outcomes, waits_s, errors) as o(id, run, outcome, wait_s, error)
-        join headrace.job j on j.id = o.id and j.run = o.run and j.state = 'running'
-        where (worker is null or j.worker_id = worker) and j.cancel_reason is null
-          and o.outcome in ('retried', 'snoozed', 'handed_back', 'parked', 'lost')
+    with locked as (
+        select j.id, j.run, j.worker_id, j.claimed_at
+        from headrace.job j
+        where j.id = any(ids) and row(j.id, j.run)::headrace.held = any(keys) and j.state = 'running'
+          and (worker is null or j.worker_id = worker) and j.cancel_reason is null
         order by j.id
         for no key update of j
+    ), held as (
+        select l.*, o.outcome, o.wait_s, o.error
+        from locked l join unnest(ids, outcomes, waits_s, errors) as o(id, outcome, wait_s, error) on o.id = l.id
     ), changed as (
         update headrace.job j
         set state = (case when h.outcome = 'parked' then 'blocked'
                           when h.outcome in ('handed_back', 'lost') or h.wait_s <= 0 then 'queued'
                           else 'scheduled' end)::headrace.job_state,
-            position = case when h.outcome in ('handed_back', 'lost') then j.position
+            position = case when h.outcome in ('handed_back', 'lost')
+                            then case when j.position > 0 then j.position - 4611686018427387904 else j.position end
                             when h.outcome <> 'parked' and h.wait_s <= 0 then nextval('headrace.job_position') end,
             run_at = case when h.outcome in ('retried', 'snoozed') then now() + make_interval(secs => h.wait_s)
                           else j.run_at end,
@@ -573,7 +616,7 @@ begin
             blocked_by = case when h.outcome = 'parked' then 'task' end,
             worker_id = 0
         from held h
-        where j.id = h.id
+        where j.id = h.id and j.id = any(ids)
         returning j.id, j.queue, j.state
     ), recorded as (
         insert into headrace.attempt (job_id, run, outcome, worker_id, started_at, finished_at, error)
@@ -636,9 +679,9 @@ $$;
 CREATE FUNCTION headrace.retention_class(age interval) RETURNS headrace.retention
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
-    select (case when age <= interval '1 day' then 'short'
-                 when age <= interval '7 days' then 'normal'
-                 else 'long' end)::headrace.retention
+    select case when age <= interval '1 day' then 'short'::headrace.retention
+                when age <= interval '7 days' then 'normal'::headrace.retention
+                else 'long'::headrace.retention end
 $$;
 
 CREATE FUNCTION headrace.retry_jobs(ids uuid[], new_args jsonb DEFAULT NULL::jsonb) RETURNS SETOF uuid
@@ -836,7 +879,6 @@ CREATE TABLE headrace.job_history (
     id uuid NOT NULL,
     state headrace.job_state NOT NULL,
     retention headrace.retention NOT NULL,
-    bounded boolean NOT NULL,
     finished_at timestamp with time zone NOT NULL,
     claimed_at timestamp with time zone NOT NULL,
     created_at timestamp with time zone NOT NULL,
@@ -847,6 +889,7 @@ CREATE TABLE headrace.job_history (
     priority smallint NOT NULL,
     attempts smallint NOT NULL,
     max_attempts smallint NOT NULL,
+    bounded boolean NOT NULL,
     queue text NOT NULL,
     task text NOT NULL,
     args jsonb,
@@ -865,7 +908,6 @@ CREATE TABLE headrace.job_history_long (
     id uuid CONSTRAINT job_history_id_not_null NOT NULL,
     state headrace.job_state CONSTRAINT job_history_state_not_null NOT NULL,
     retention headrace.retention CONSTRAINT job_history_retention_not_null NOT NULL,
-    bounded boolean CONSTRAINT job_history_bounded_not_null NOT NULL,
     finished_at timestamp with time zone CONSTRAINT job_history_finished_at_not_null NOT NULL,
     claimed_at timestamp with time zone CONSTRAINT job_history_claimed_at_not_null NOT NULL,
     created_at timestamp with time zone CONSTRAINT job_history_created_at_not_null NOT NULL,
@@ -876,6 +918,7 @@ CREATE TABLE headrace.job_history_long (
     priority smallint CONSTRAINT job_history_priority_not_null NOT NULL,
     attempts smallint CONSTRAINT job_history_attempts_not_null NOT NULL,
     max_attempts smallint CONSTRAINT job_history_max_attempts_not_null NOT NULL,
+    bounded boolean CONSTRAINT job_history_bounded_not_null NOT NULL,
     queue text CONSTRAINT job_history_queue_not_null NOT NULL,
     task text CONSTRAINT job_history_task_not_null NOT NULL,
     args jsonb,
@@ -894,7 +937,6 @@ CREATE TABLE headrace.job_history_normal (
     id uuid CONSTRAINT job_history_id_not_null NOT NULL,
     state headrace.job_state CONSTRAINT job_history_state_not_null NOT NULL,
     retention headrace.retention CONSTRAINT job_history_retention_not_null NOT NULL,
-    bounded boolean CONSTRAINT job_history_bounded_not_null NOT NULL,
     finished_at timestamp with time zone CONSTRAINT job_history_finished_at_not_null NOT NULL,
     claimed_at timestamp with time zone CONSTRAINT job_history_claimed_at_not_null NOT NULL,
     created_at timestamp with time zone CONSTRAINT job_history_created_at_not_null NOT NULL,
@@ -905,6 +947,7 @@ CREATE TABLE headrace.job_history_normal (
     priority smallint CONSTRAINT job_history_priority_not_null NOT NULL,
     attempts smallint CONSTRAINT job_history_attempts_not_null NOT NULL,
     max_attempts smallint CONSTRAINT job_history_max_attempts_not_null NOT NULL,
+    bounded boolean CONSTRAINT job_history_bounded_not_null NOT NULL,
     queue text CONSTRAINT job_history_queue_not_null NOT NULL,
     task text CONSTRAINT job_history_task_not_null NOT NULL,
     args jsonb,
@@ -923,7 +966,6 @@ CREATE TABLE headrace.job_history_short (
     id uuid CONSTRAINT job_history_id_not_null NOT NULL,
     state headrace.job_state CONSTRAINT job_history_state_not_null NOT NULL,
     retention headrace.retention CONSTRAINT job_history_retention_not_null NOT NULL,
-    bounded boolean CONSTRAINT job_history_bounded_not_null NOT NULL,
     finished_at timestamp with time zone CONSTRAINT job_history_finished_at_not_null NOT NULL,
     claimed_at timestamp with time zone CONSTRAINT job_history_claimed_at_not_null NOT NULL,
     created_at timestamp with time zone CONSTRAINT job_history_created_at_not_null NOT NULL,
@@ -934,6 +976,7 @@ CREATE TABLE headrace.job_history_short (
     priority smallint CONSTRAINT job_history_priority_not_null NOT NULL,
     attempts smallint CONSTRAINT job_history_attempts_not_null NOT NULL,
     max_attempts smallint CONSTRAINT job_history_max_attempts_not_null NOT NULL,
+    bounded boolean CONSTRAINT job_history_bounded_not_null NOT NULL,
     queue text CONSTRAINT job_history_queue_not_null NOT NULL,
     task text CONSTRAINT job_history_task_not_null NOT NULL,
     args jsonb,
@@ -1126,11 +1169,11 @@ CREATE INDEX job_due ON headrace.job USING btree (run_at) WHERE (("position" IS 
 
 CREATE INDEX job_history_bounded ON ONLY headrace.job_history USING btree (task, state, finished_at) WHERE bounded;
 
-CREATE INDEX job_history_finished ON ONLY headrace.job_history USING btree (finished_at, id);
+CREATE INDEX job_history_finished ON ONLY headrace.job_history USING btree (finished_at);
 
 CREATE INDEX job_history_id ON ONLY headrace.job_history USING btree (id);
 
-CREATE INDEX job_history_long_finished_at_id_idx ON ONLY headrace.job_history_long USING btree (finished_at, id);
+CREATE INDEX job_history_long_finished_at_idx ON ONLY headrace.job_history_long USING btree (finished_at);
 
 CREATE INDEX job_history_long_id_idx ON ONLY headrace.job_history_long USING btree (id);
 
@@ -1140,7 +1183,7 @@ CREATE INDEX job_history_long_state_finished_at_id_idx ON ONLY headrace.job_hist
 
 CREATE INDEX job_history_long_task_state_finished_at_idx ON ONLY headrace.job_history_long USING btree (task, state, finished_at) WHERE bounded;
 
-CREATE INDEX job_history_normal_finished_at_id_idx ON ONLY headrace.job_history_normal USING btree (finished_at, id);
+CREATE INDEX job_history_normal_finished_at_idx ON ONLY headrace.job_history_normal USING btree (finished_at);
 
 CREATE INDEX job_history_normal_id_idx ON ONLY headrace.job_history_normal USING btree (id);
 
@@ -1148,7 +1191,7 @@ CREATE INDEX job_history_normal_state_finished_at_id_idx ON ONLY headrace.job_hi
 
 CREATE INDEX job_history_normal_task_state_finished_at_idx ON ONLY headrace.job_history_normal USING btree (task, state, finished_at) WHERE bounded;
 
-CREATE INDEX job_history_short_finished_at_id_idx ON ONLY headrace.job_history_short USING btree (finished_at, id);
+CREATE INDEX job_history_short_finished_at_idx ON ONLY headrace.job_history_short USING btree (finished_at);
 
 CREATE INDEX job_history_short_id_idx ON ONLY headrace.job_history_short USING btree (id);
 
@@ -1164,7 +1207,7 @@ CREATE UNIQUE INDEX job_unique ON headrace.job USING btree (task, COALESCE(tenan
 
 CREATE INDEX payload_job ON ONLY headrace.payload USING btree (job_id);
 
-ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_long_finished_at_id_idx;
+ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_long_finished_at_idx;
 
 ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_long_id_idx;
 
@@ -1172,7 +1215,7 @@ ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_hist
 
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_long_task_state_finished_at_idx;
 
-ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_normal_finished_at_id_idx;
+ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_normal_finished_at_idx;
 
 ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_normal_id_idx;
 
@@ -1180,7 +1223,7 @@ ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_hist
 
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_normal_task_state_finished_at_idx;
 
-ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_short_finished_at_id_idx;
+ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_short_finished_at_idx;
 
 ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_short_id_idx;
 

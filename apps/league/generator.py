@@ -76,7 +76,7 @@ def make_league(shape: Shape) -> League:
     for season in range(shape.first_season, shape.first_season + shape.seasons):
         pool = _pool(talents, season, shape, chance)
         for number, date in enumerate(_dates(season, shape.matches_per_season, chance), start=1):
-            _play(league, f"M-{season}-{number:02}", date, _sides(pool, shape, chance), chance)
+            _play(league, f"GM-{season}-{number:02}", date, _sides(pool, shape, chance), chance)
     return league
 
 
@@ -85,7 +85,7 @@ def _talent(number: int, shape: Shape, chance: random.Random) -> _Talent:
     start = chance.randrange(shape.first_season - SHORTEST_CAREER, end)
     length = chance.randrange(SHORTEST_CAREER, max(shape.seasons, SHORTEST_CAREER) + 1)
     return _Talent(
-        player_id=f"P-{number + 1:05}",
+        player_id=f"GP-{number + 1:05}",
         skill=chance.gauss(0, 1),
         attack=math.exp(chance.gauss(0, 1)),
         seasons=range(start, start + length),

@@ -1,4 +1,9 @@
+"""headrace as its users run it: `headrace worker bench.peers.headrace:app --concurrency 500`."""
+
 from __future__ import annotations
+
+import os
+import sys
 
 from bench import probe
 from bench.peers.base import Peer
@@ -20,7 +25,7 @@ def noop_sync(n: int) -> None:
 
 class Queue(Peer):
     name = "headrace"
-    settings = "uvloop; concurrency 500; guardian, LISTEN, history and every index on"
+    settings = "uvloop; concurrency 500; guardian, supervisor, LISTEN, history and every index on"
     unfinished_sql = "select count(*) from headrace.job"
 
     def install(self) -> None:
@@ -41,10 +46,6 @@ class Queue(Peer):
         await app.close()
 
     def work(self) -> None:
-        import uvloop
-
-        app.use_database(self.url)
-        uvloop.run(self._run())
-
-    async def _run(self) -> None:
-        await app.worker(concurrency=500).run()
+        os.environ["HEADRACE_URL"] = self.url
+        command = [sys.executable, "-m", "headrace", "worker", "bench.peers.headrace:app", "--concurrency", "500"]
+        os.execv(sys.executable, command)

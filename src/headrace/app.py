@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, cast, overload
 from uuid import UUID
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from headrace._results import ResultWaiter
 from headrace._store import enqueue as enqueue_store
@@ -48,6 +48,7 @@ R = TypeVar("R")
 IMPORTING = "HEADRACE_IMPORTING"
 """Set in a process for process tasks while it imports the app."""
 
+_apps: WeakSet[Headrace] = WeakSet()
 _CLOSED = "the app is closed: make a new Headrace, or close it later"
 Lifespan = Callable[["Headrace"], AbstractAsyncContextManager[Any]]
 
@@ -98,6 +99,7 @@ class Headrace:
         self._own_loop: asyncio.AbstractEventLoop | None = None
         self._start_lock = threading.Lock()
         self._closed = False
+        _apps.add(self)
 
     # -- declaring --
 
@@ -176,8 +178,8 @@ class Headrace:
                 priority=priority,
                 retry=retry or Retry(),
                 retention=retention or Retention(),
-                timeout_s=None if timeout is None else timeout.total_seconds(),
-                soft_timeout_s=None if soft_timeout is None else soft_timeout.total_seconds(),
+                timeout_s=_seconds(task_name, "timeout", timeout),
+                soft_timeout_s=_seconds(task_name, "soft_timeout", soft_timeout),
                 executor=choose_executor(task_name, function, executor),
                 memory_limit_bytes=memory_limit_bytes,
                 aliases=tuple(aliases),
@@ -337,6 +339,13 @@ class Headrace:
             self._resources[loop] = _LoopResources(database, ResultWaiter(database))
             return self._resources[loop]
 
+    def _forget_after_fork(self) -> None:
+        """In a forked child: connections and the thread of the own loop are the parent's."""
+        self._resources = WeakKeyDictionary()
+        self._opening = WeakKeyDictionary()
+        self._own_loop = None
+        self._start_lock = threading.Lock()
+
     def migrate(self) -> None:
         """Bring the database's schema to this version; does nothing if it is there."""
         from headrace._store.migrate import migrate  # noqa: PLC0415 - only those who migrate load it
@@ -382,7 +391,7 @@ class Headrace:
             jobs: Any number.
             conn: Enqueue inside this connection's transaction; see `Task.options`.
         """
-        new = list(jobs)
+        new = _new_jobs(jobs)
         if not new:
             return []
         if conn is None:
@@ -402,7 +411,7 @@ class Headrace:
             )
         if conn is None:
             return self.run_sync(self.enqueue_many(jobs))
-        new = list(jobs)
+        new = _new_jobs(jobs)
         foreign = cast("SyncForeign", adapt(conn))
         rows = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)}) if new else []
         return [Job(self, str(job_id), existed=existed) for _, job_id, existed in rows]
@@ -426,33 +435,33 @@ class Headrace:
 
     async def find_jobs(self, job_ids: Sequence[UUID | str]) -> list[JobInfo]:
         """Those of these jobs that exist."""
-        records = await (await self._here()).database.records("find_jobs", ids=[str(i) for i in job_ids])
+        records = await (await self._here()).database.records("find_jobs", ids=_job_ids(job_ids))
         return [_job_info(record) for record in records]
 
     async def cancel_jobs(self, job_ids: Sequence[UUID | str], reason: str = "cancelled") -> dict[UUID, str]:
         """Cancel jobs; for each, "cancelled", "requested" (it runs), "finished" or "unknown"."""
-        rows = await (await self._here()).database.rows("cancel_jobs", ids=[str(i) for i in job_ids], reason=reason)
+        rows = await (await self._here()).database.rows("cancel_jobs", ids=_job_ids(job_ids), reason=reason)
         return {UUID(job_id): outcome for job_id, outcome in rows}
 
     async def retry_jobs(self, job_ids: Sequence[UUID | str], args: dict[str, Any] | None = None) -> list[UUID]:
         """Run finished jobs again, and waiting ones now; with other arguments if given. The ids that will run."""
         packed = json.dumps(args) if args is not None else None
-        rows = await (await self._here()).database.rows("retry_jobs", ids=[str(i) for i in job_ids], args=packed)
+        rows = await (await self._here()).database.rows("retry_jobs", ids=_job_ids(job_ids), args=packed)
         return [UUID(row[0]) for row in rows]
 
     async def delete_jobs(self, job_ids: Sequence[UUID | str]) -> list[UUID]:
         """Delete jobs that do not run; the ids that are gone."""
-        rows = await (await self._here()).database.rows("delete_jobs", ids=[str(i) for i in job_ids])
+        rows = await (await self._here()).database.rows("delete_jobs", ids=_job_ids(job_ids))
         return [UUID(row[0]) for row in rows]
 
     async def list_attempts(self, job_id: UUID | str) -> list[AttemptInfo]:
         """A job's attempts before its last, oldest first."""
-        records = await (await self._here()).database.records("list_attempts", id=str(job_id))
+        records = await (await self._here()).database.records("list_attempts", id=_job_ids([job_id])[0])
         return [AttemptInfo(**record) for record in records]
 
     async def list_logs(self, job_id: UUID | str, limit: int = 1000) -> list[LogLine]:
         """What a job's handler logged, oldest first."""
-        records = await (await self._here()).database.records("list_logs", id=str(job_id), limit=limit)
+        records = await (await self._here()).database.records("list_logs", id=_job_ids([job_id])[0], limit=limit)
         return [LogLine(**record) for record in records]
 
     async def _wait_for_result(self, job_id: UUID, timeout_s: float | None) -> Any:
@@ -491,10 +500,48 @@ class _TaskDecorator(Protocol):
     def __call__(self, handler: Callable[P, R], /) -> Task[P, P, R]: ...
 
 
+def _new_jobs(jobs: Iterable[NewJob]) -> list[NewJob]:
+    new = list(jobs)
+    for job in new:
+        if not isinstance(job, NewJob):
+            raise ConfigurationError(f"enqueue_many takes what task.job(...) makes, not {job!r}")
+    return new
+
+
+def _seconds(task_name: str, what: str, given: timedelta | None) -> float | None:
+    if given is None:
+        return None
+    if not isinstance(given, timedelta):
+        raise ConfigurationError(f'task "{task_name}": {what} must be a timedelta, not {given!r}')
+    return given.total_seconds()
+
+
+def _job_ids(given: Sequence[UUID | str]) -> list[str]:
+    """Ids as the database reads them.
+
+    Raises:
+        JobNotFound: One is no job's id.
+    """
+    try:
+        return [str(UUID(str(job_id))) for job_id in given]
+    except ValueError:
+        raise JobNotFound(
+            f"not all of these are ids of jobs, which are UUIDs: {', '.join(map(str, given))[:200]}"
+        ) from None
+
+
 def _job_info(record: dict[str, Any]) -> JobInfo:
     return JobInfo(
         **(record | {"id": UUID(record["id"]), "state": State(record["state"]), "args": record["args"] or {}})
     )
+
+
+def _forget_all_after_fork() -> None:
+    for app in list(_apps):
+        app._forget_after_fork()  # noqa: SLF001
+
+
+os.register_at_fork(after_in_child=_forget_all_after_fork)
 
 
 def _run_and_close(loop: asyncio.AbstractEventLoop) -> None:

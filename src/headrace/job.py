@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 _SCOPES = ("unfinished", "queued")
+MAX_NAME_BYTES = {"task": 300, "queue": 200, "tenant": 200, "unique key": 1000}
 _ON_CONFLICT = ("keep", "replace", "reschedule", "reject")
 
 
@@ -55,6 +56,7 @@ class Unique:
     on_conflict: Literal["keep", "replace", "reschedule", "reject"] = "keep"
 
     def __post_init__(self) -> None:
+        check_name("unique key", self.key)
         _check_storable("unique key", self.key)
         if isinstance(self.scope, timedelta):
             if self.scope <= timedelta(0):
@@ -100,6 +102,7 @@ class JobOptions:
     metadata: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        self._check_types_and_lengths()
         if self.delay is not None and self.run_at is not None:
             raise ConfigurationError("give either delay or run_at, not both")
         for name in ("run_at", "expires"):
@@ -117,6 +120,34 @@ class JobOptions:
             if value is not None:
                 _check_storable(name, value)
         _check_json("metadata", self.metadata)
+
+    def _check_types_and_lengths(self) -> None:
+        for name, kinds in (("delay", timedelta), ("run_at", datetime), ("expires", (datetime, timedelta))):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kinds):
+                raise ConfigurationError(
+                    f"{name} must be a timedelta or an aware datetime, as documented, not {value!r}"
+                )
+        for name, given in (("queue", self.queue), ("tenant", self.tenant)):
+            if given is not None:
+                check_name(name, given)
+        if isinstance(self.unique, str):
+            check_name("unique key", self.unique)
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuse names that an index or a notification cannot hold.
+
+    Raises:
+        ConfigurationError: It is longer than `MAX_NAME_BYTES` says.
+    """
+    if not isinstance(name, str):
+        raise ConfigurationError(f"{what} must be a string, not {name!r}")
+    size_bytes = len(name.encode("utf-8", "surrogatepass"))
+    if size_bytes > MAX_NAME_BYTES[what]:
+        raise ConfigurationError(
+            f'{what} "{name[:40]}…" is {size_bytes} bytes long, at most {MAX_NAME_BYTES[what]} are allowed'
+        )
 
 
 def _check_storable(name: str, value: Any) -> None:
@@ -249,6 +280,10 @@ class Job(Generic[R]):
         """
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         return await self._app._wait_for_result(self.id, seconds)  # type: ignore[no-any-return]  # noqa: SLF001
+
+    def result_sync(self, timeout: timedelta | float | None = None) -> R:
+        """`result` for code that is not asynchronous."""
+        return self._app.run_sync(self.result(timeout))
 
     async def info(self) -> JobInfo:
         """The job as it is now.

@@ -14,7 +14,7 @@ import uuid_utils
 
 from headrace._arguments import Arguments
 from headrace.errors import ConfigurationError
-from headrace.job import DEFAULT_OPTIONS, Job, NewJob, Unique
+from headrace.job import DEFAULT_OPTIONS, Job, NewJob, Unique, check_name
 from headrace.retention import Retention
 from headrace.retry import Retry
 
@@ -49,6 +49,8 @@ class TaskSettings:
         Raises:
             ConfigurationError: They do not.
         """
+        check_name("task", task_name)
+        check_name("queue", self.queue)
         if not -32_768 <= self.priority <= 32_767:
             raise ConfigurationError(f'task "{task_name}": priority {self.priority} is outside -32768 to 32767')
         for name in ("timeout_s", "soft_timeout_s", "memory_limit_bytes"):
@@ -177,6 +179,8 @@ def default_name(handler: Callable[..., Any]) -> str:
 
 def choose_executor(name: str, handler: Callable[..., Any], given: ExecutorName | None) -> ExecutorName:
     """Where a handler runs: coroutines on the loop, functions in threads, unless "process" is asked for."""
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise ConfigurationError(f'task "{name}" is a generator: a handler returns once; let it return a list')
     is_async = inspect.iscoroutinefunction(handler)
     if given == "process":
         return "process"

@@ -13,6 +13,8 @@ from uuid_utils import uuid7
 
 from headrace._store.sql import query
 from headrace._worker.attempt import Settle
+from headrace._worker.claims import LINE_ORDER
+from headrace._worker.marks import Marks
 from headrace._worker.settles import settle_parameters
 
 if TYPE_CHECKING:
@@ -113,7 +115,11 @@ class Store:
 
     def claim(self, worker: int, places: int = 1, queue: str = "q") -> list[Claimed]:
         """Up to so many jobs of one queue, in the order of its line."""
-        return in_order(self.rows("claim_jobs", worker_id=worker, queues=[queue], places=[places]))
+        return in_order(self.claimed_rows(worker, {queue: places}))
+
+    def claimed_rows(self, worker: int, places: dict[str, int]) -> list[tuple[Any, ...]]:
+        """A claim as the driver gives it, in any order."""
+        return self.rows("claim_jobs", worker_id=worker, places=list(places.values()), **scan_of(*places))
 
     def claim_suspect(self, worker: int, queue: str = "q") -> list[Claimed]:
         """A job that was running when a lease was lost, if there is one."""
@@ -171,9 +177,14 @@ def superuser_url(server: DatabaseServer, url: str) -> str:
     return f"postgresql://{admin.netloc}{urlsplit(url).path}" + (f"?{admin.query}" if admin.query else "")
 
 
+def scan_of(*queues: str) -> dict[str, Any]:
+    """What a worker that knows nothing yet scans of these queues."""
+    return {"queues": list(queues), **Marks(queues).segments(queues)}
+
+
 def in_order(rows: list[tuple[Any, ...]]) -> list[Claimed]:
     """A claim's rows come in any order: larger priority first, then position."""
-    return [Claimed(row[0], row[1]) for row in sorted(rows, key=lambda row: (-row[8], row[9]))]
+    return [Claimed(row[0], row[1]) for row in sorted(rows, key=LINE_ORDER)]
 
 
 def ended(

@@ -18,7 +18,7 @@ from headrace._store.database import Database
 from headrace._worker.maintenance import Maintenance
 from headrace._worker.settles import Settles, settle_parameters
 from headrace._worker.timings import Timings
-from tests.store.harness import Claimed, InThread, Store, ended, superuser_url, wait_until, waiting
+from tests.store.harness import Claimed, InThread, Store, ended, scan_of, superuser_url, wait_until, waiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -495,7 +495,7 @@ def test_21_large_arguments_are_written_once(store: Store) -> None:
             for _ in range(count)
         ]
         written = wal_of("enqueue_jobs", jobs=json.dumps(jobs))
-        written += wal_of("claim_jobs", worker_id=worker, queues=["large"], places=[count])
+        written += wal_of("claim_jobs", worker_id=worker, places=[count], **scan_of("large"))
         attempts = [Claimed(*row) for row in store.ask("select id::text, run from headrace.job")]
         return written + wal_of("settle_jobs", **settle_parameters(worker, [ended(attempt) for attempt in attempts]))
 
@@ -507,7 +507,7 @@ def test_21_large_arguments_are_read_where_they_are_needed(store: Store) -> None
     """A claim carries no large arguments; the start of the job and every reader find them, before and after its end."""
     worker, args = store.worker(), {"blob": "x" * 3000}
     job = store.enqueue(args=args)
-    row = store.rows("claim_jobs", worker_id=worker, queues=["q"], places=[1])[0]
+    row = store.claimed_rows(worker, {"q": 1})[0]
     assert row[4] is None
     assert json.loads(store.value("read_payload", id=job)) == args
     assert store.find(job)["args"] == args

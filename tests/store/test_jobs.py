@@ -31,7 +31,7 @@ def test_larger_priority_first_then_oldest(store: Store) -> None:
         for priority, queue in [(-1, "q"), (0, "q"), (0, "q"), (5, "q"), (9, "r")]
     )
     assert [attempt.id for attempt in store.claim(worker, 2)] == [high, first]
-    rows = store.rows("claim_jobs", worker_id=worker, queues=["q", "r"], places=[1, 3])
+    rows = store.claimed_rows(worker, {"q": 1, "r": 3})
     assert {row[0] for row in rows} == {second, elsewhere}
     assert [attempt.id for attempt in store.claim(worker, 9)] == [low]
 
@@ -74,7 +74,7 @@ def test_expired_jobs_are_marked_when_they_are_claimed(store: Store) -> None:
     store.enqueue(expires_s=-1)
     store.enqueue(expires_s=60)
     store.enqueue()
-    rows = store.rows("claim_jobs", worker_id=worker, queues=["q"], places=[3])
+    rows = store.claimed_rows(worker, {"q": 3})
     extras = [json.loads(row[10])["expired"] if row[10] else None for row in sorted(rows, key=lambda row: row[9])]
     assert extras == [True, False, None]
 
@@ -220,7 +220,7 @@ def test_suspects_are_claimed_one_at_a_time_in_order(store: Store) -> None:
     worker = store.worker()
     low, high = store.enqueue(priority=1), store.enqueue(priority=2)
     store.enqueue(queue="r")
-    store.claim(worker, 2)
+    assert [store.claim(worker, 2)[0].id for _ in range(2)] == [high, low]  # a range of priorities gives one at a time
     store.claim(worker, 1, "r")
     assert len(lose(store, worker)) == 3
     worker = store.worker()

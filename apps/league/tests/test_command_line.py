@@ -75,7 +75,7 @@ def test_import_run_show(run: Run, files: Path) -> None:
 def test_bad_files_store_nothing(run: Run, files: Path, empty_database: str) -> None:
     """A bad row among good ones: exit code 1, file:line: reason, and nothing of it is stored."""
     appearances = files / "appearances.csv"
-    appearances.write_text(appearances.read_text() + "M-2006-01,P-99999,A,0,0\n")
+    appearances.write_text(appearances.read_text() + "GM-2006-01,P-99999,A,0,0\n")
     code, out, err = run("import", files)
     assert (code, out) == (1, "")
     assert "appearances.csv:242: unknown player 'P-99999': it is not in players.csv\n" in err
@@ -89,7 +89,7 @@ def test_an_import_that_fails_changes_nothing_of_the_last(run: Run, files: Path)
     run("run", "all", "--direct")
     before = run("show", "all_time_stats", "--json")
     matches = files / "matches.csv"
-    matches.write_text(matches.read_text().replace("2006-", "2005-").replace("M-2005-01", "M-2006-01"))
+    matches.write_text(matches.read_text().replace("2006-", "2005-").replace("GM-2005-01", "GM-2006-01"))
     assert run("import", files)[0] == 1
     run("run", "all", "--direct")
     assert run("show", "all_time_stats", "--json") == before

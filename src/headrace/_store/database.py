@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from headrace._store.connect import check_url, connection_parameters, unavailabl
 from headrace._store.sql import query
 from headrace.errors import (
     AppClosed,
+    ConfigurationError,
     DatabaseUnavailable,
     DuplicateJob,
     InvalidArguments,
@@ -33,6 +35,17 @@ if TYPE_CHECKING:
 
 DEADLINE_S = 10.0
 """For any one statement, unless the caller knows better. Ours take milliseconds."""
+
+MAX_CLOCK_AHEAD = timedelta(hours=12)
+"""Half of what look-ups by id allow for."""
+
+STATEMENTS_OWN = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.ProgramLimitExceeded,
+)
+"""What psycopg counts as operational errors, but is the fault of a statement or its data, not of the connection."""
 
 _TRIES = 3
 _log = logging.getLogger("headrace.store")
@@ -79,11 +92,17 @@ class Database:
     async def _first_connection(self) -> None:
         # The pool keeps trying for ever in the background and hides why: ask once, by hand.
         try:
-            conn = await AsyncConnection.connect(self.url, **connection_parameters("headrace"))
+            async with asyncio.timeout(DEADLINE_S):
+                conn = await AsyncConnection.connect(self.url, **connection_parameters("headrace"))
+                async with conn:
+                    await _check_schema(conn, self.schema)
+                    await _check_clock(conn, self.schema)
         except psycopg.OperationalError as error:
             raise unavailable(self.url, error) from error
-        async with conn:
-            await _check_schema(conn, self.schema)
+        except TimeoutError as error:
+            raise DatabaseUnavailable(
+                f"opening got no answer from {without_password(self.url)} within {DEADLINE_S:g} seconds"
+            ) from error
 
     async def rows(self, name: str, /, deadline_s: float = DEADLINE_S, **parameters: Any) -> list[tuple[Any, ...]]:
         """All rows of the statement queries/NAME.sql."""
@@ -158,6 +177,17 @@ async def _check_schema(conn: AsyncConnection, schema: str) -> None:
     check_version(row[0] if row else 0, schema)
 
 
+async def _check_clock(conn: AsyncConnection, schema: str) -> None:
+    """Refuse a clock that is far ahead: ids carry its time, and look-ups by id trust them to within a day."""
+    row = await (await conn.execute(query("read_clock", schema))).fetchone()
+    assert row is not None
+    ahead = datetime.now(UTC) - row[0]
+    if ahead > MAX_CLOCK_AHEAD:
+        raise ConfigurationError(
+            f"this machine's clock is {ahead} ahead of the database's; the ids of jobs carry its time. Set it right"
+        )
+
+
 def translate(error: psycopg.Error, url: str = "the database", schema: str = "headrace") -> Exception:
     """Our own error for a database error that has one; else the error itself."""
     message = error.diag.message_primary or str(error)
@@ -170,9 +200,7 @@ def translate(error: psycopg.Error, url: str = "the database", schema: str = "he
             return InvalidArguments(message)
         case "42P01" | "3F000" | "42883" if schema in message:
             return SchemaError(f'the schema "{schema}" is missing or too old ({message}): run `headrace migrate`')
-    if isinstance(error, psycopg.OperationalError) and not isinstance(
-        error,
-        psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure | psycopg.errors.LockNotAvailable,
-    ):
+    is_read_only = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)  # a replica, before its promotion
+    if is_read_only or (isinstance(error, psycopg.OperationalError) and not isinstance(error, STATEMENTS_OWN)):
         return unavailable(url, error) if url != "the database" else DatabaseUnavailable(message)
     return error

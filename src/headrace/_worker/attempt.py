@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MAX_RESULT_BYTES = 256 * 1024
 MAX_MESSAGE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 16_000
+MAX_WAIT_S = 3650 * 86_400.0
+"""Ten years: what `timedelta.max` becomes, which no timestamp can hold."""
 
 
 class Settle(NamedTuple):
@@ -42,13 +44,13 @@ class Attempt:
 
     __slots__ = (
         "attempts", "cancel_reason", "context", "extras", "handing_back", "id", "job_task", "max_attempts", "on_cancel",
-        "packed", "position", "priority", "progress", "queue", "result", "run", "settled", "started", "suspicion",
+        "packed", "progress", "queue", "result", "run", "settled", "started", "suspicion",
         "task_name", "timed_out",
     )  # fmt: skip
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         (self.id, self.run, self.queue, self.task_name, self.packed, self.attempts, self.max_attempts, self.suspicion,
-         self.priority, self.position, self.extras) = row  # fmt: skip
+         _rank, _position, self.extras) = row  # fmt: skip
         self.job_task: Task[..., ..., Any] | None = None
         self.context: Context | None = None
         self.progress: tuple[float, float | None, str | None] | None = None
@@ -59,11 +61,6 @@ class Attempt:
         self.settled = False
         self.started = False  # whether the handler was called
         self.on_cancel: Callable[[], None] | None = None
-
-    @property
-    def order(self) -> tuple[int, int]:
-        """Sorts a claim into the order of its line."""
-        return (-self.priority, self.position)
 
     @property
     def expired(self) -> bool:
@@ -118,11 +115,11 @@ class Attempt:
 
     def snoozed(self, wait_s: float) -> Settle:
         """Again later; the attempt does not count."""
-        return Settle(self.id, self.run, "snoozed", wait_s, None, None, None)
+        return Settle(self.id, self.run, "snoozed", min(wait_s, MAX_WAIT_S), None, None, None)
 
     def retried(self, wait_s: float, error: dict[str, Any]) -> Settle:
         """Again later; the attempt counts."""
-        return Settle(self.id, self.run, "retried", wait_s, None, error_json(error), None)
+        return Settle(self.id, self.run, "retried", min(wait_s, MAX_WAIT_S), None, error_json(error), None)
 
     def handed_back(self) -> Settle:
         """Again at once, by somebody else, as if it had not been claimed."""
@@ -135,8 +132,17 @@ class Attempt:
             self.id, self.run, "parked", 0, None, error_json({"kind": "unknown task", "message": message}), None
         )
 
-    def ended_by(self, error: BaseException) -> Settle:  # noqa: PLR0911 - a table of endings
-        """What an exception means for the job."""
+    def ended_by(self, error: BaseException) -> Settle:
+        """What an exception means for the job. Never raises, whatever the exception's class does."""
+        try:
+            return self._ended_by(error)
+        except Exception as broken:  # noqa: BLE001 - the attempt has to end
+            message = (
+                f"what {type(error).__qualname__} means cannot be told: reading it raised {type(broken).__qualname__}"
+            )
+            return self.failed({"kind": "exception", "message": message})
+
+    def _ended_by(self, error: BaseException) -> Settle:  # noqa: PLR0911 - a table of endings
         if self.handing_back and isinstance(error, asyncio.CancelledError):
             return self.handed_back()
         if self.timed_out is not None:

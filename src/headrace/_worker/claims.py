@@ -1,30 +1,36 @@
 """Claims jobs: as many as there are free places, whenever there are both.
 
-A claim that comes back short means that the line is empty; the next look is then made when a notification says so, and
-otherwise a few milliseconds later, and later and later while nothing comes. Claims are never concurrent, so between two
-of them the worker knows exactly which jobs it holds: if the answer to a claim was lost, what runs under this lease and
-is not in its hands is handed back (ENGINE 1).
+A claim that comes back short means that the line is empty (unless it found a lane that was not known; see marks.py):
+the next look is then made when a notification says so, and otherwise a few milliseconds later, and later and later
+while nothing comes. Claims are never concurrent, so between two of them the worker knows exactly which jobs it holds:
+if the answer to a claim was lost, what runs under this lease and is not in its hands is handed back (ENGINE 1).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from operator import attrgetter
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from headrace._worker.attempt import Attempt
+from headrace._worker.marks import Marks
 from headrace.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace._store.database import Database
     from headrace._worker.runner import Runner
     from headrace._worker.settles import Settles
     from headrace._worker.timings import Timings
 
 CLAIM_DEADLINE_S = 10.0
+LINE_ORDER = itemgetter(8, 9)
+"""The rank and position that a claim answers."""
+
 _RETRY_S = 0.25
 _log = logging.getLogger("headrace.worker")
 
@@ -44,6 +50,7 @@ class Claims:
         self._settles = settles
         self._timings = timings
         self.places = dict(queues)
+        self.marks = Marks(list(queues))
         self._taken = dict.fromkeys(queues, 0)
         self._work = asyncio.Event()
         self._place = asyncio.Event()
@@ -99,7 +106,7 @@ class Claims:
                 continue
             self._work.clear()
             claimed = await self._start_claimed(free)
-            if claimed >= sum(free.values()):
+            if claimed >= sum(free.values()) or self.marks.discovered:
                 wait_s = self._timings.first_poll_s
                 await asyncio.sleep(0)
             else:
@@ -113,13 +120,30 @@ class Claims:
     async def _start_claimed(self, free: dict[str, int]) -> int:
         """Claim for the free places and start what was claimed; how many."""
         try:
-            return await self._start_from("claim_jobs", queues=list(free), places=list(free.values()))
+            if self.marks.wants_look:
+                await self._look_for_writers()
+            return await self._claim(free)
         except DatabaseUnavailable as error:
+            self.marks.forget()
             _log.warning("cannot claim jobs, trying again: %s", error)
             await asyncio.sleep(_RETRY_S)
             return 0
 
-    async def _start_from(self, query: str, **parameters: Any) -> int:
+    async def _look_for_writers(self) -> None:
+        positions = self.marks.positions()
+        self.marks.saw_writers(positions, await self._database.value("list_writers"))
+
+    async def _claim(self, free: dict[str, int]) -> int:
+        def learn(rows: list[tuple[Any, ...]]) -> None:
+            self.marks.claimed(free, rows)
+
+        return await self._start_from(
+            "claim_jobs", learn, queues=list(free), places=list(free.values()), **self.marks.segments(free)
+        )
+
+    async def _start_from(
+        self, query: str, learn: Callable[[list[tuple[Any, ...]]], None] | None = None, **parameters: Any
+    ) -> int:
         """Claim with one of the two statements and start what was claimed, before anybody else may claim here."""
         async with self._claiming:
             if self._doubt:
@@ -131,8 +155,11 @@ class Claims:
             except BaseException:
                 self._doubt = True  # it may have claimed all the same
                 raise
-            for attempt in sorted(map(Attempt, rows), key=attrgetter("order")):
-                self._start(attempt)
+            rows.sort(key=LINE_ORDER)
+            if learn is not None:
+                learn(rows)
+            for row in rows:
+                self._start(Attempt(row))
         return len(rows)
 
     def _start(self, attempt: Attempt) -> None:

@@ -70,6 +70,8 @@ class Guardian:
     last_tick: float = field(default_factory=time.monotonic)
     lease_lost: bool = False
     said_bye: bool = False
+    outage: bool = False
+    """Whether the worker was ended although it worked: the database was away, which says nothing of its jobs."""
     groups: set[int] = field(default_factory=set)
     to_bury: list[Settle] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
@@ -104,6 +106,7 @@ class Guardian:
         return self.lease_lost or time.monotonic() - self.last_sent > self.settings.lease_s * (1 - MARGIN)
 
     def _kill_worker(self) -> None:
+        self.outage = not self.lease_lost and time.monotonic() - self.last_tick < self.settings.stall_s
         why = "lost its lease" if self.lease_lost else "could not renew its lease in time"
         sys.stderr.write(
             f"headrace guardian: worker {self.settings.worker_id} (pid {self.settings.pid}) {why}; ending its process\n"
@@ -182,6 +185,8 @@ class Guardian:
             conn.execute(
                 self._query("settle_jobs"), settle_parameters(self.settings.worker_id, self.to_bury, again=True)
             )
+        if self.outage:
+            conn.execute(self._query("hand_back_unheld"), {"worker_id": self.settings.worker_id, "held": []})
         conn.execute(self._query("end_lease"), {"worker_id": self.settings.worker_id, "beat": None})
         rescue = {"poison_limit": self.settings.poison_limit, "chunk": 1000}
         while conn.execute(self._query("rescue_jobs"), rescue).fetchall():

@@ -17,6 +17,7 @@ from typing import Any
 
 from headrace._worker.attempt import Attempt, Settle
 from headrace._worker.fenced import Fenced, HandlerConnections
+from headrace._worker.reports import tidy_line, tidy_progress
 from headrace._worker.running import call_through, complete_arguments, read_arguments, unwrap_outcome
 from headrace.app import IMPORTING, Headrace
 from headrace.context import Context, _current
@@ -73,11 +74,11 @@ class PipeReporter:
         self._connections = connections
 
     def progress(self, done: float, total: float | None, message: str | None) -> None:
-        self._attempt.progress = (done, total, message)
-        self._pipe.say({"progress": [done, total, message]})
+        self._attempt.progress = tidy_progress(done, total, message)
+        self._pipe.say({"progress": self._attempt.progress})
 
     def log(self, level: str, message: str) -> None:
-        self._pipe.say({"log": [level, message]})
+        self._pipe.say({"log": tidy_line(level, message)})
 
     def transaction(self, session: Any) -> Fenced:
         write = self._pipe.write_reports

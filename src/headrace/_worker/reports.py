@@ -29,6 +29,17 @@ def _finite(number: float | None) -> float | None:
     return float(number) if number is not None and math.isfinite(number) else None
 
 
+def tidy_progress(done: float, total: float | None, message: str | None) -> tuple[float, float | None, str | None]:
+    """A report as it can be stored."""
+    text = clean(str(message), MAX_PROGRESS_CHARS) if message is not None else None
+    return _finite(done) or 0.0, _finite(total), text
+
+
+def tidy_line(level: str, message: str) -> tuple[str, str]:
+    """A level and a line as they can be stored."""
+    return clean(str(level), 20), clean(str(message), MAX_LINE_CHARS)
+
+
 class Reports:
     """The unwritten reports of a worker's running attempts."""
 
@@ -44,8 +55,7 @@ class Reports:
 
     def progress(self, attempt: Attempt, done: float, total: float | None, message: str | None) -> None:
         """Keep the latest."""
-        text = clean(str(message), MAX_PROGRESS_CHARS) if message is not None else None
-        attempt.progress = (_finite(done) or 0.0, _finite(total), text)
+        attempt.progress = tidy_progress(done, total, message)
         with self._lock:
             self._progress[attempt.id] = attempt
 
@@ -57,8 +67,7 @@ class Reports:
                 return
             if count > MAX_LINES:
                 level, message = "warning", f"more than {MAX_LINES} lines: the rest is not kept"
-            line = (attempt.id, attempt.run, datetime.now(UTC), clean(level, 20), clean(str(message), MAX_LINE_CHARS))
-            self._lines.append(line)
+            self._lines.append((attempt.id, attempt.run, datetime.now(UTC), *tidy_line(level, message)))
 
     def forget(self, attempt: Attempt) -> None:
         """The attempt has ended."""

@@ -134,6 +134,7 @@ class Runner:
                 settle = await self._run(task, attempt)
         except BaseException as error:  # noqa: BLE001 - whatever ends an attempt is an outcome
             settle = attempt.ended_by(error)
+        if settle is not None and settle.error is not None:
             self._log_ending(attempt, settle)
         self._end(attempt, settle)
 
@@ -202,7 +203,7 @@ class Runner:
             _log.log(
                 level, "job %s of task %s, attempt %d: %s: %s",
                 attempt.id, attempt.task_name, attempt.attempts + 1, settle.outcome,
-                json.loads(settle.error)["message"] if settle.error else "",
+                _summary(json.loads(settle.error)) if settle.error else "",
             )  # fmt: skip
 
     # -- ending what does not end by itself --
@@ -268,3 +269,7 @@ class Runner:
             self.running.pop(attempt.id, None)
             self.buried.append(attempt.id)
             self._heart.bury(attempt.handed_back())
+
+
+def _summary(error: dict[str, str]) -> str:
+    return ": ".join(error[name] for name in ("type", "message") if error.get(name))

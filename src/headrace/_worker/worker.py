@@ -14,6 +14,8 @@ import socket
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
+import psycopg
+
 import headrace
 from headrace._store.database import Database
 from headrace._worker.claims import Claims
@@ -230,6 +232,9 @@ class Worker:
                 attempt.request_cancel(reason)
 
     async def _read_settings(self) -> None:
+        if not await self.database.value("has_lease", worker_id=self.id):
+            # The guardian should have said so, and ended this process: it must be stuck.
+            self._lose_lease(LeaseLost("the lease was ended by another worker"))
         stored = {name: places for name, places, _ in await self.database.rows("list_queue_settings")}
         self.claims.set_places(self.queues | {n: p for n, p in stored.items() if n in self.queues and p is not None})
 
@@ -253,7 +258,7 @@ class Worker:
         try:
             await self.database.rows("drain_worker", worker_id=self.id)
             await self.claims.hand_back_unheld()
-        except DatabaseUnavailable as error:
+        except (DatabaseUnavailable, psycopg.Error) as error:
             _log.warning("draining without the database: %s", error)
         await self._wait_until_idle(self.timings.drain_s)
         if self.runner.running:
@@ -290,7 +295,7 @@ class Worker:
             return
         try:
             await self.database.rows("end_lease", worker_id=self.id, beat=None)
-        except DatabaseUnavailable as error:
+        except (DatabaseUnavailable, psycopg.Error) as error:
             _log.warning("the lease of worker %d is left to lapse: %s", self.id, error)
         await self.heart.stop()
 

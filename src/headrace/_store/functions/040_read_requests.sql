@@ -15,6 +15,11 @@ begin
     from jsonb_array_elements(jobs)
     cross join lateral (select case
         when coalesce(value ->> 'task', '') = '' then 'a job needs a task: ' || left(value::text, 200)
+        when octet_length(value ->> 'task') > 300 or octet_length(value ->> 'queue') > 200
+             or octet_length(value ->> 'tenant') > 200 or octet_length(value ->> 'unique_key') > 1000
+            then 'a name is too long: a task may have 300 bytes, a queue and a tenant 200, a unique key 1000: ' || left(value::text, 200)
+        when not isfinite((value ->> 'run_at')::timestamptz) or not isfinite((value ->> 'expires_at')::timestamptz)
+            then format('run_at and expires_at of task "%s" must be finite', value ->> 'task')
         when jsonb_typeof(value -> 'args') <> 'object'
             then format('args of task "%s" must be a JSON object of its parameters', value ->> 'task')
         -- JSONB's text has spaces that a client's has not: twice the 1 MiB that clients hold to.

@@ -56,6 +56,7 @@ begin
                 detail = job_id::text;
         end if;
         -- replace and reschedule change a job that waits; one that runs keeps what it runs with.
+        -- It joins the line again behind those that wait: its time is new, and scans may start behind its old position.
         -- Arguments that move to the payload take today's date: the partition of the job's own day may be gone.
         large := request.on_conflict = 'replace' and octet_length(request.args::text) > 2048;
         update headrace.job j
@@ -63,7 +64,7 @@ begin
             created_at = case when large then now() else j.created_at end,
             run_at = request.run_at,
             state = (case when request.due then 'queued' else 'scheduled' end)::headrace.job_state,
-            position = case when request.due then coalesce(j.position, nextval('headrace.job_position')) end
+            position = case when request.due then nextval('headrace.job_position') end
         where j.id = holder.job_id and j.state in ('queued', 'scheduled');
         exit when not found;
         if large then

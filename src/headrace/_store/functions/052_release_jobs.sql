@@ -1,32 +1,41 @@
 -- Ends attempts whose jobs run again, and records them: retried (spends an attempt), snoozed, handed_back, parked (no worker
 -- knows the task), lost (the worker's lease ended: the job becomes a suspect). With a worker only what that worker holds
 -- under that run. Answers the ids that it released; not those that are asked to cancel, which finish_jobs ends. Jobs that
--- kept their place in the line keep their position.
+-- keep their place go to the head of the line, in their old order: a negative position, since scans may start behind the old one.
+-- For how its plan is kept from depending on statistics see finish_jobs.
 create or replace function headrace.release_jobs(
     worker bigint, ids uuid[], runs integer[], outcomes text[], waits_s double precision[], errors text[]
 ) returns setof uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set enable_nestloop = off
 as $$
 declare
+    keys headrace.held[] := array(
+        select row(o.id, o.run)::headrace.held from unnest(ids, runs, outcomes) o(id, run, outcome)
+        where o.outcome in ('retried', 'snoozed', 'handed_back', 'parked', 'lost'));
     released uuid[];
     woken text[];
 begin
-    with held as (
-        select j.id, j.worker_id, j.claimed_at, o.run, o.outcome, o.wait_s, o.error
-        from unnest(ids, runs, outcomes, waits_s, errors) as o(id, run, outcome, wait_s, error)
-        join headrace.job j on j.id = o.id and j.run = o.run and j.state = 'running'
-        where (worker is null or j.worker_id = worker) and j.cancel_reason is null
-          and o.outcome in ('retried', 'snoozed', 'handed_back', 'parked', 'lost')
+    with locked as (
+        select j.id, j.run, j.worker_id, j.claimed_at
+        from headrace.job j
+        where j.id = any(ids) and row(j.id, j.run)::headrace.held = any(keys) and j.state = 'running'
+          and (worker is null or j.worker_id = worker) and j.cancel_reason is null
         order by j.id
         for no key update of j
+    ), held as (
+        select l.*, o.outcome, o.wait_s, o.error
+        from locked l join unnest(ids, outcomes, waits_s, errors) as o(id, outcome, wait_s, error) on o.id = l.id
     ), changed as (
         update headrace.job j
         set state = (case when h.outcome = 'parked' then 'blocked'
                           when h.outcome in ('handed_back', 'lost') or h.wait_s <= 0 then 'queued'
                           else 'scheduled' end)::headrace.job_state,
-            position = case when h.outcome in ('handed_back', 'lost') then j.position
+            position = case when h.outcome in ('handed_back', 'lost')
+                            then case when j.position > 0 then j.position - 4611686018427387904 else j.position end
                             when h.outcome <> 'parked' and h.wait_s <= 0 then nextval('headrace.job_position') end,
             run_at = case when h.outcome in ('retried', 'snoozed') then now() + make_interval(secs => h.wait_s)
                           else j.run_at end,
@@ -36,7 +45,7 @@ begin
             blocked_by = case when h.outcome = 'parked' then 'task' end,
             worker_id = 0
         from held h
-        where j.id = h.id
+        where j.id = h.id and j.id = any(ids)
         returning j.id, j.queue, j.state
     ), recorded as (
         insert into headrace.attempt (job_id, run, outcome, worker_id, started_at, finished_at, error)

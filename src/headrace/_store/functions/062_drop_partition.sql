@@ -23,8 +23,10 @@ begin
             return false;
         end if;
         execute format(
-            'select exists (select from headrace.%I x where exists (select from headrace.job j where j.id = x.job_id)
-                         or exists (select from headrace.job_history h where h.id = x.job_id))', partition_name) into referred;
+            'select exists (select from headrace.%I x
+                            where (select true from headrace.job j where j.id = x.job_id)
+                               or (select true from headrace.job_history h where h.id = x.job_id limit 1))',
+            partition_name) into referred;
         if referred then
             return false;
         end if;

@@ -124,7 +124,6 @@ create table headrace.job_history (
     id uuid not null,
     state headrace.job_state not null,
     retention headrace.retention not null,
-    bounded boolean not null,                           -- the task's own retention is tighter than the class's
     finished_at timestamptz not null,
     claimed_at timestamptz not null,
     created_at timestamptz not null,
@@ -135,6 +134,7 @@ create table headrace.job_history (
     priority smallint not null,
     attempts smallint not null,
     max_attempts smallint not null,
+    bounded boolean not null,                           -- the task's own retention is tighter than the class's
     queue text not null,
     task text not null,
     args jsonb,
@@ -154,7 +154,8 @@ create table headrace.job_history_normal partition of headrace.job_history
 create table headrace.job_history_long partition of headrace.job_history
     for values in ('long') partition by range (finished_at);
 create index job_history_id on headrace.job_history (id);
-create index job_history_finished on headrace.job_history (finished_at, id);
+-- Without the id: those that were settled together share one time, and one entry of the index.
+create index job_history_finished on headrace.job_history (finished_at);
 create index job_history_unsuccessful on headrace.job_history (state, finished_at, id) where state <> 'succeeded';
 create index job_history_bounded on headrace.job_history (task, state, finished_at) where bounded;
 
@@ -211,6 +212,9 @@ create view headrace.jobs as
            h.unique_key, null, null, h.tenant, h.correlation_id, h.tags, h.metadata,
            h.progress
     from headrace.job_history h;
+
+-- The fence of an attempt.
+create type headrace.held as (id uuid, run integer);
 
 -- One job to enqueue, with every default filled in: what headrace.read_requests makes of JSON.
 create type headrace.request as (

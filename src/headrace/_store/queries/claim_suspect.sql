@@ -13,7 +13,7 @@ where j.id = any(array(
         for no key update skip locked) c
     where (select true from headrace.worker l where l.id = %(worker_id)s for key share)
     limit 1))
-returning j.id::text, j.run, j.queue, j.task, j.args::text, j.attempts, j.max_attempts, j.suspicion, j.priority, j.position,
+returning j.id::text, j.run, j.queue, j.task, j.args::text, j.attempts, j.max_attempts, j.suspicion, -j.priority::integer, j.position,
     case when j.tenant is not null or j.correlation_id is not null or j.tags is not null or j.metadata is not null
               or j.expires_at is not null
          then jsonb_build_object('tenant', j.tenant, 'correlation_id', j.correlation_id, 'tags', j.tags,

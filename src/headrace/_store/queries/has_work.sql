@@ -1,7 +1,10 @@
--- Whether any job of these queues is queued, or runs under a lease.
-select exists (
-    select from unnest(%(queues)s::text[]) as q(name)
-    where exists (select from headrace.job j
-                  where j.queue = q.name and j.position is not null and j.suspicion = 0)
-       or exists (select from headrace.job j
-                  where j.queue = q.name and j.position is not null and j.suspicion > 0))
+-- Whether any job of these queues is queued, or runs under a lease. In the order of the index, so that it is used whatever the
+-- statistics say.
+select coalesce(bool_or(
+    coalesce((select true from headrace.job j
+              where j.queue = q.name and j.position is not null and j.suspicion = 0
+              order by j.priority desc, j.position limit 1),
+             (select true from headrace.job j
+              where j.queue = q.name and j.position is not null and j.suspicion > 0
+              order by j.priority desc, j.position limit 1))), false)
+from unnest(%(queues)s::text[]) as q(name)

@@ -1,0 +1,1 @@
+select exists (select from headrace.worker where id = %(worker_id)s)
