@@ -131,7 +131,7 @@ class JobOptions:
         for name, given in (("queue", self.queue), ("tenant", self.tenant)):
             if given is not None:
                 check_name(name, given)
-        if isinstance(self.unique, str):
+        if self.unique is not None and not isinstance(self.unique, Unique):
             check_name("unique key", self.unique)
 
 

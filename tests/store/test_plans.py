@@ -161,7 +161,7 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("add_logs", "", lambda large: reports(large, times="now", levels="info", messages="m"), {"job_pkey"}),
     ("report_progress", "", lambda large: reports(large, dones=1.0, totals=2.0, messages="m"), {"job_pkey"}),
     ("list_cancel_requests", "", lambda large: {"ids": [a.id for a in large.running]}, {"job_pkey"}),
-    ("read_payload", "", lambda large: {"id": large.finished[0]}, {"payload(job_id)"}),
+    ("read_payload", "", lambda large: {"id": large.running[0].id}, {"job_pkey", "payload(job_id)"}),
     ("cancel_jobs", "", lambda large: {"ids": [large.queued[0], large.running[0].id, large.finished[0]], "reason": "r"},
      {"job_pkey"} | HISTORY_ID),
     ("retry_jobs", "", lambda large: {"ids": [large.finished[0], large.scheduled[0]], "args": None}, {"job_pkey"} | HISTORY_ID),
@@ -199,7 +199,7 @@ def test_every_statement_has_a_plan_test() -> None:
     assert names == {case[0] for case in CASES} | SMALL | set(READS_EVERYTHING)
 
 
-BY_ID = ["find_jobs", "find_ids", "find_outcomes", "list_attempts", "list_logs", "read_payload", "was_settled", "cancel_jobs",
+BY_ID = ["find_jobs", "find_ids", "find_outcomes", "list_attempts", "list_logs", "was_settled", "cancel_jobs",
          "retry_jobs", "delete_jobs", "settle_jobs"]  # fmt: skip
 
 

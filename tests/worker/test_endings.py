@@ -350,7 +350,7 @@ async def test_a_process_above_its_memory_limit_is_killed(processes: Headrace) -
 async def test_a_process_that_ends_fails_its_attempt_with_the_reason(processes: Headrace) -> None:
     """os._exit, a signal, sys.exit and an exception are told apart, and the next attempt gets a new process."""
     crash = processes.tasks["crash"].options(max_attempts=1)
-    jobs = {how: await crash.enqueue(how) for how in ("exit", "kill", "sys.exit", "raise")}
+    jobs = {how: await crash.enqueue(how) for how in ("exit", "kill", "leave another", "sys.exit", "raise")}
     again = await processes.tasks["die_once"].enqueue()
     async with working(processes, processes=1):
         errors = {how: await failure(job) for how, job in jobs.items()}
@@ -358,6 +358,7 @@ async def test_a_process_that_ends_fails_its_attempt_with_the_reason(processes: 
     assert (errors["exit"]["kind"], errors["kill"]["kind"]) == ("process", "process")
     assert "exited with status 3" in errors["exit"]["message"]
     assert "SIGKILL" in errors["kill"]["message"]
+    assert "SIGKILL" in errors["leave another"]["message"]
     assert errors["sys.exit"]["type"] == "SystemExit"
     assert errors["raise"]["type"] == "ValueError"
     assert [(a.outcome, (a.error or {})["kind"]) for a in await again.attempts()] == [("retried", "process")]

@@ -197,7 +197,7 @@ async def test_a_zombie_settles_nothing_and_is_ended(
     assert await job.result(timeout=PATIENCE_S) == "held"
     zombie.signal(signal.SIGCONT)
     guardian.resume()
-    assert zombie.end() == -signal.SIGKILL
+    assert zombie.end() in (-signal.SIGKILL, 1)  # by its guardian, or by itself when it finds its lease gone
     info = await job.info()
     assert (info.state, info.run) == (State.SUCCEEDED, 2)
     assert tables.value("select count(*) from headrace.job_history") == 1

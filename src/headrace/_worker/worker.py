@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import socket
+import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -92,6 +93,7 @@ class Worker:
         self.stopping = asyncio.Event()
         self._failure: Exception | None = None
         self.started = asyncio.Event()
+        self._lease_seen_at = time.monotonic()
         self.id = 0
 
     # -- from outside --
@@ -232,11 +234,17 @@ class Worker:
                 attempt.request_cancel(reason)
 
     async def _read_settings(self) -> None:
-        if not await self.database.value("has_lease", worker_id=self.id):
-            # The guardian should have said so, and ended this process: it must be stuck.
-            self._lose_lease(LeaseLost("the lease was ended by another worker"))
+        await self._check_lease()
         stored = {name: places for name, places, _ in await self.database.rows("list_queue_settings")}
         self.claims.set_places(self.queues | {n: p for n, p in stored.items() if n in self.queues and p is not None})
+
+    async def _check_lease(self) -> None:
+        """Notice a lost lease when the guardian, which should have ended this process by then, is stuck itself."""
+        now = time.monotonic()
+        if await self.database.value("has_lease", worker_id=self.id):
+            self._lease_seen_at = now
+        elif now - self._lease_seen_at > self.timings.lease_s:
+            self._lose_lease(LeaseLost("the lease was ended by another worker"))
 
     def _replace_process(self, attempt: Attempt) -> None:
         self._fail(
