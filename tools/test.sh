@@ -12,12 +12,11 @@ tools/debian_packages.sh postgresql:/usr/lib/postgresql pgbouncer:/usr/sbin/pgbo
 say "All tests, on the embedded PostgreSQL"
 "$bin/pytest" -n 4 -m "not soak" -q
 
-say "The store, on Debian's PostgreSQL"
-"$bin/python" tools/with_server.py postgres -- "$bin/pytest" -n 2 -m "not soak" -q tests/store
+say "The store, through PgBouncer in transaction mode, on Debian's PostgreSQL"
+"$bin/python" tools/with_server.py pgbouncer -- "$bin/pytest" -n 4 -m "not soak and not direct" -q tests/store
 
-# Only what needs no session of its own: the interleavings look into pg_stat_activity for their own connections.
-say "The store's life of a job, through PgBouncer in transaction mode"
-"$bin/python" tools/with_server.py pgbouncer -- "$bin/pytest" -n 0 -m "not soak" -q tests/store/test_jobs.py
+say "What needs a session of its own, on the same without PgBouncer"
+"$bin/python" tools/with_server.py postgres -- "$bin/pytest" -n 4 -m "not soak and direct" -q tests/store
 
 say "Unit tests, on every other Python"
 tools/test_pythons.sh
