@@ -15,10 +15,11 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+import psycopg
 from psycopg import sql
 
 from headrace._store.connect import connect_sync
-from headrace._store.sql import Script, check_schema_name, for_schema, functions, migrations
+from headrace._store.sql import Script, check_schema_name, for_schema, functions, migrations, query
 from headrace.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def verify(url: str, schema: str = "headrace") -> list[str]:
             problems.append("the schema's functions are not those of this version")
         if not found.pending:
             problems += _edited_functions(conn, schema)
+            problems += _missing_objects(conn, schema)
         return problems
 
 
@@ -212,6 +214,27 @@ def _edited_functions(conn: Connection, schema: str) -> list[str]:
         elif stored[name] != body:
             problems.append(f"function {schema}.{name} was changed by hand: run `headrace migrate --repair`")
     return problems
+
+
+def _missing_objects(conn: Connection, schema: str) -> list[str]:
+    """What the migrations make and this schema lacks: they are run beside it, and undone."""
+    beside = f"{schema[:30]}_verify"
+    try:
+        with conn.transaction(force_rollback=True):
+            conn.execute(sql.SQL("create schema {}").format(sql.Identifier(beside)))
+            _create_version_table(conn, beside)
+            for script in (*migrations(), *functions()):
+                _run(conn, script, beside)
+            expected, found = _objects(conn, beside), _objects(conn, schema)
+    except psycopg.errors.InsufficientPrivilege as error:
+        return [
+            f"tables and indexes could not be compared ({error.diag.message_primary}): verify as the schema's owner"
+        ]
+    return [f"{what} is missing in schema {schema}: restore it from a backup" for what in sorted(expected - found)]
+
+
+def _objects(conn: Connection, schema: str) -> set[str]:
+    return {what for (what,) in conn.execute(query("list_objects", schema), {"schema": schema})}
 
 
 def _checksum(*scripts: Script) -> str:
