@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from headrace import ConfigurationError, DatabaseUnavailable
 from headrace._store.connect import check_url, connect_sync, unavailable, without_password
+from headrace._store.database import translate
 
 SECRET = "s3cr3t"
 
@@ -100,3 +101,11 @@ def test_a_driver_s_message_is_shown_without_the_password() -> None:
     """Libpq repeats the URL in some of its errors."""
     error = psycopg.OperationalError(f'bad URI: "postgresql://u:{SECRET}@host"\n')
     assert SECRET not in str(unavailable("postgresql://host", error))
+
+
+def test_whose_fault_an_error_is() -> None:
+    """A replica is a database that is away for now; an index entry that is too large is the statement's own fault."""
+    assert isinstance(translate(psycopg.errors.ReadOnlySqlTransaction()), DatabaseUnavailable)
+    assert isinstance(translate(psycopg.errors.AdminShutdown()), DatabaseUnavailable)
+    too_large = psycopg.errors.ProgramLimitExceeded()
+    assert translate(too_large) is too_large

@@ -173,6 +173,12 @@ def crash(how: str) -> None:
     raise ValueError(how)
 
 
+def report_oddly(ctx: Context) -> str:
+    ctx.progress(float("nan"), float("inf"), "half\x00way")
+    ctx.log("x" * 5_000_000 + "\ud800")
+    return "done"
+
+
 def die_once(ctx: Context) -> int:
     if ctx.job.run == 1:
         os._exit(9)
@@ -203,7 +209,15 @@ async def lifespan(_: Headrace) -> Any:
 HERE: list[Callable[..., Any]] = [
     exactly_once, at_least_once, sleep_short, instant, poison, hold, block_loop, hold_gil, hold_thread, until_told,
 ]  # fmt: skip
-APART: list[Callable[..., Any]] = [compute, compute_async, with_grandchild, crash, die_once, process_transaction]
+APART: list[Callable[..., Any]] = [
+    compute,
+    compute_async,
+    with_grandchild,
+    crash,
+    die_once,
+    report_oddly,
+    process_transaction,
+]
 
 
 def make_app(url: str | None = None) -> Headrace:

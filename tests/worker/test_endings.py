@@ -347,6 +347,17 @@ async def test_a_process_above_its_memory_limit_is_killed(processes: Headrace) -
 
 
 @pytest_process
+async def test_what_a_process_reports_is_bounded_and_clean(processes: Headrace) -> None:
+    """Numbers that JSON lacks, NUL, half a surrogate pair, a line of megabytes: the attempt succeeds all the same."""
+    job = await processes.tasks["report_oddly"].enqueue()
+    async with working(processes, processes=1):
+        assert await job.result(timeout=PATIENCE_S) == "done"
+    assert (await job.info()).progress == {"done": 0.0, "total": None, "message": "half\ufffdway"}
+    (line,) = await job.logs()
+    assert len(line.message) <= 4000
+
+
+@pytest_process
 async def test_a_process_that_ends_fails_its_attempt_with_the_reason(processes: Headrace) -> None:
     """os._exit, a signal, sys.exit and an exception are told apart, and the next attempt gets a new process."""
     crash = processes.tasks["crash"].options(max_attempts=1)
