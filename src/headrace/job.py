@@ -103,8 +103,6 @@ class JobOptions:
 
     def __post_init__(self) -> None:
         self._check_types_and_lengths()
-        if self.delay is not None and self.delay < timedelta(0):
-            raise ConfigurationError(f"delay {self.delay} is in the past: leave it out to run the job at once")
         if self.delay is not None and self.run_at is not None:
             raise ConfigurationError("give either delay or run_at, not both")
         for name in ("run_at", "expires"):

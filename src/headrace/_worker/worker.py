@@ -301,11 +301,11 @@ class Worker:
         """End the lease, unless something must be recorded by the guardian after this process's end."""
         if isinstance(self._failure, LeaseLost) or self.heart.buried:
             return
+        await self.heart.stop()  # first: a beat that found no lease would mean that it was lost
         try:
             await self.database.rows("end_lease", worker_id=self.id, beat=None)
         except (DatabaseUnavailable, psycopg.Error) as error:
             _log.warning("the lease of worker %d is left to lapse: %s", self.id, error)
-        await self.heart.stop()
 
 
 def _registration(task: Any) -> dict[str, Any]:
