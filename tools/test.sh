@@ -10,7 +10,7 @@ say "Debian packages"
 tools/debian_packages.sh postgresql:/usr/lib/postgresql pgbouncer:/usr/sbin/pgbouncer
 
 say "All tests, on the embedded PostgreSQL"
-"$bin/pytest" -n 4 -m "not soak" -q
+"$bin/pytest" -n 3 -m "not soak" -q
 
 say "The store, through PgBouncer in transaction mode, on Debian's PostgreSQL"
 "$bin/python" tools/with_server.py pgbouncer -- "$bin/pytest" -n 4 -m "not soak and not direct" -q tests/store
