@@ -109,17 +109,16 @@ $$;
 CREATE FUNCTION headrace.claim_jobs(worker bigint, queues text[], places integer[], segment_queues text[], lows smallint[], highs smallint[], afters bigint[], befores bigint[]) RETURNS TABLE(id text, run integer, queue text, task text, args text, attempts smallint, max_attempts smallint, suspicion smallint, rank integer, "position" bigint, extras text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_custom_plan'
-    SET enable_sort TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
     AS $$
 #variable_conflict use_column
+declare
+    claimable uuid[];
 begin
-    return query
-    update headrace.job j
-    set worker_id = worker, claimed_at = now(), run = j.run + 1, state = 'running',
-        unique_key = case when j.unique_while_queued then null else j.unique_key end
-    where j.id = any(array(
+    claimable := array(
         select c.id
         from unnest(queues, places) as q(name, places)
         cross join lateral (
@@ -139,8 +138,19 @@ begin
                 limit q.places
                 for no key update skip locked) w
             where s.queue = q.name
-            limit q.places) c
-        where (select true from headrace.worker l where l.id = worker for key share)))
+            limit q.places) c);
+    if cardinality(claimable) = 0 then
+        return;
+    end if;
+    perform from headrace.worker l where l.id = worker for key share;
+    if not found then
+        return;
+    end if;
+    return query
+    update headrace.job j
+    set worker_id = worker, claimed_at = now(), run = j.run + 1, state = 'running',
+        unique_key = case when j.unique_while_queued then null else j.unique_key end
+    where j.id = any(claimable)
     returning j.id::text, j.run, j.queue, j.task, j.args::text, j.attempts, j.max_attempts, j.suspicion,
         -j.priority::integer, j.position,
         case when j.tenant is not null or j.correlation_id is not null or j.tags is not null or j.metadata is not null
@@ -287,14 +297,11 @@ $$;
 CREATE FUNCTION headrace.finish_jobs(worker bigint, ids uuid[], runs integer[], outcomes text[], results text[], errors text[], progresses text[]) RETURNS SETOF uuid
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_custom_plan'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
-declare
-    held headrace.held[] := array(select row(o.id, o.run)::headrace.held from unnest(ids, runs) o(id, run));
-    repeating uuid[] := array(select o.id from unnest(ids, outcomes) o(id, outcome)
-                              where o.outcome not in ('succeeded', 'failed', 'cancelled'));
 begin
     if worker is null or exists (select from unnest(progresses) p where p is not null) then
         delete from headrace.job_progress g where g.job_id = any(ids);
@@ -302,16 +309,13 @@ begin
     return query
     with gone as (
         delete from headrace.job j
-        where j.id = any(ids) and row(j.id, j.run)::headrace.held = any(held)
+        using unnest(ids, runs, outcomes, results, errors, progresses) as o(id, run, outcome, result, error, progress)
+        where j.id = any(ids) and j.id = o.id and j.run = o.run
           and (worker is null or (j.worker_id = worker and j.state = 'running'))
-          and (j.cancel_reason is not null or j.id <> all(repeating))
-        returning j.*
-    ), ended as (
-        select j.*, o.result, o.error, o.progress,
-            (case when o.outcome in ('succeeded', 'failed') and not (o.outcome = 'failed' and j.cancel_reason is not null)
+          and (j.cancel_reason is not null or o.outcome in ('succeeded', 'failed', 'cancelled'))
+        returning j.*, o.result, o.error, o.progress,
+            (case when o.outcome = 'succeeded' or (o.outcome = 'failed' and j.cancel_reason is null)
                   then o.outcome else 'cancelled' end)::headrace.job_state as final
-        from gone j
-        join unnest(ids, outcomes, results, errors, progresses) as o(id, outcome, result, error, progress) on o.id = j.id
     )
     insert into headrace.job_history (
         id, state, retention, bounded, finished_at, claimed_at, created_at, run_at, expires_at, worker_id, run, priority,
@@ -324,7 +328,7 @@ begin
            coalesce(g.error::jsonb, case when g.cancel_reason is not null and g.final = 'cancelled'
                then jsonb_build_object('kind', 'cancelled', 'message', g.cancel_reason) end),
            g.progress::jsonb, g.unique_key, g.tenant, g.correlation_id, g.tags, g.metadata
-    from ended g
+    from gone g
     left join headrace.task t on t.name = g.task
     cross join lateral (
         select case g.final when 'succeeded' then coalesce(t.succeeded_age, interval '7 days')
@@ -579,27 +583,23 @@ $$;
 CREATE FUNCTION headrace.release_jobs(worker bigint, ids uuid[], runs integer[], outcomes text[], waits_s double precision[], errors text[]) RETURNS SETOF uuid
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_custom_plan'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 declare
-    keys headrace.held[] := array(
-        select row(o.id, o.run)::headrace.held from unnest(ids, runs, outcomes) o(id, run, outcome)
-        where o.outcome in ('retried', 'snoozed', 'handed_back', 'parked', 'lost'));
     released uuid[];
     woken text[];
 begin
-    with locked as (
-        select j.id, j.run, j.worker_id, j.claimed_at
+    with held as materialized (
+        select j.id, j.run, j.worker_id, j.claimed_at, o.outcome, o.wait_s, o.error
         from headrace.job j
-        where j.id = any(ids) and row(j.id, j.run)::headrace.held = any(keys) and j.state = 'running'
-          and (worker is null or j.worker_id = worker) and j.cancel_reason is null
+        join unnest(ids, runs, outcomes, waits_s, errors) as o(id, run, outcome, wait_s, error) on o.id = j.id and o.run = j.run
+        where j.id = any(ids) and j.state = 'running' and (worker is null or j.worker_id = worker) and j.cancel_reason is null
+          and o.outcome in ('retried', 'snoozed', 'handed_back', 'parked', 'lost')
         order by j.id
         for no key update of j
-    ), held as (
-        select l.*, o.outcome, o.wait_s, o.error
-        from locked l join unnest(ids, outcomes, waits_s, errors) as o(id, outcome, wait_s, error) on o.id = l.id
     ), changed as (
         update headrace.job j
         set state = (case when h.outcome = 'parked' then 'blocked'
@@ -742,7 +742,7 @@ $$;
 CREATE FUNCTION headrace.settle_jobs(worker bigint, ids uuid[], runs integer[], outcomes text[], waits_s double precision[], results text[], errors text[], progresses text[], again boolean DEFAULT false) RETURNS SETOF uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_custom_plan'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
     settled uuid[];

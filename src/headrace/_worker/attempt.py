@@ -43,8 +43,8 @@ class Attempt:
     """A claimed job. Rows of claim_jobs.sql become these."""
 
     __slots__ = (
-        "attempts", "cancel_reason", "context", "extras", "handing_back", "id", "job_task", "max_attempts", "on_cancel",
-        "packed", "progress", "queue", "result", "run", "settled", "started", "suspicion",
+        "asyncio_task", "attempts", "cancel_reason", "context", "extras", "handing_back", "id", "job_task",
+        "max_attempts", "on_cancel", "packed", "progress", "queue", "result", "run", "settled", "started", "suspicion",
         "task_name", "timed_out",
     )  # fmt: skip
 
@@ -61,6 +61,7 @@ class Attempt:
         self.settled = False
         self.started = False  # whether the handler was called
         self.on_cancel: Callable[[], None] | None = None
+        self.asyncio_task: asyncio.Task[None] | None = None  # once it has waited for something
 
     @property
     def expired(self) -> bool:

@@ -4,17 +4,22 @@ A claim that comes back short means that the line is empty (unless it found a la
 the next look is then made when a notification says so, and otherwise a few milliseconds later, and later and later
 while nothing comes. Claims are never concurrent, so between two of them the worker knows exactly which jobs it holds:
 if the answer to a claim was lost, what runs under this lease and is not in its hands is handed back (ENGINE 1).
+
+What was claimed is started a slice at a time. Between two slices outcomes leave for the database, and when half of the
+places are free again, the next claim does: so the worker and the database work at the same time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from headrace._store.arrays import array, text_array
 from headrace._worker.attempt import Attempt
 from headrace._worker.marks import Marks
 from headrace.errors import DatabaseUnavailable
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
 CLAIM_DEADLINE_S = 10.0
 LINE_ORDER = itemgetter(8, 9)
 """The rank and position that a claim answers."""
+SLICE = 64
+"""So many attempts are started without a look at the event loop: a millisecond's worth of the shortest handlers."""
 
 _RETRY_S = 0.25
 _log = logging.getLogger("headrace.worker")
@@ -52,6 +59,8 @@ class Claims:
         self.places = dict(queues)
         self.marks = Marks(list(queues))
         self._taken = dict.fromkeys(queues, 0)
+        self._unstarted: deque[Attempt] = deque()
+        self._to_start = asyncio.Event()
         self._work = asyncio.Event()
         self._place = asyncio.Event()
         self._alone = asyncio.Event()
@@ -84,50 +93,80 @@ class Claims:
 
     @property
     def idle(self) -> bool:
-        """Whether no attempt is running."""
-        return not self._runner.running
+        """Whether nothing is claimed here that is not over."""
+        return not self._runner.running and not self._unstarted
 
     async def place_freed(self) -> None:
         """Wait until the next attempt ends."""
         self._place.clear()
         await self._place.wait()
 
-    # -- the loop --
+    # -- the loops --
 
     async def run(self) -> None:
         """Claim and start jobs until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as loops:
+                loops.create_task(self._keep_claiming())
+                loops.create_task(self._keep_starting())
+        finally:
+            self._put_down_unstarted()
+
+    async def _keep_claiming(self) -> None:
         wait_s = self._timings.first_poll_s
         while True:
             await self._settles.room.wait()
             await self._alone.wait()
-            free = self._free_places()
-            if not free:
-                await self._wait_for(self._place)
-                continue
+            free = await self._worthwhile_places()
             self._work.clear()
-            claimed = await self._start_claimed(free)
+            claimed = await self._try_to_claim(free)
             if claimed >= sum(free.values()) or self.marks.discovered:
                 wait_s = self._timings.first_poll_s
                 await asyncio.sleep(0)
             else:
                 wait_s = self._timings.first_poll_s if claimed else min(wait_s * 2, self._timings.longest_poll_s)
-                if await self._wait_for(self._work, wait_s):
+                if await self._work_comes(wait_s):
                     wait_s = self._timings.first_poll_s
+
+    async def _keep_starting(self) -> None:
+        while True:
+            await self._to_start.wait()
+            for _ in range(min(SLICE, len(self._unstarted))):
+                self._runner.start(self._unstarted.popleft())
+            if not self._unstarted:
+                self._to_start.clear()
+                self._place.set()
+            await asyncio.sleep(0)
+
+    def _put_down_unstarted(self) -> None:
+        """What will not be started any more is to be handed back."""
+        while self._unstarted:
+            self._doubt = True
+            self._taken[self._unstarted.popleft().queue] -= 1
+
+    async def _worthwhile_places(self) -> dict[str, int]:
+        """Wait for free places: half of them, while jobs that are about to be started will free more."""
+        while True:
+            free = self._free_places()
+            if free and (not self._unstarted or 2 * sum(free.values()) >= sum(self.places.values())):
+                return free
+            await self.place_freed()
 
     def _free_places(self) -> dict[str, int]:
         return {name: places - self._taken[name] for name, places in self.places.items() if places > self._taken[name]}
 
-    async def _start_claimed(self, free: dict[str, int]) -> int:
-        """Claim for the free places and start what was claimed; how many."""
+    async def _try_to_claim(self, free: dict[str, int]) -> int:
+        """Claim for the free places; how many jobs came."""
         try:
+            claimed = await self._claim(free)
             if self.marks.wants_look:
                 await self._look_for_writers()
-            return await self._claim(free)
         except DatabaseUnavailable as error:
             self.marks.forget()
             _log.warning("cannot claim jobs, trying again: %s", error)
             await asyncio.sleep(_RETRY_S)
             return 0
+        return claimed
 
     async def _look_for_writers(self) -> None:
         positions = self.marks.positions()
@@ -137,14 +176,12 @@ class Claims:
         def learn(rows: list[tuple[Any, ...]]) -> None:
             self.marks.claimed(free, rows)
 
-        return await self._start_from(
-            "claim_jobs", learn, queues=list(free), places=list(free.values()), **self.marks.segments(free)
-        )
+        return await self._claim_with("claim_jobs", learn, **claim_parameters(free, self.marks))
 
-    async def _start_from(
+    async def _claim_with(
         self, query: str, learn: Callable[[list[tuple[Any, ...]]], None] | None = None, **parameters: Any
     ) -> int:
-        """Claim with one of the two statements and start what was claimed, before anybody else may claim here."""
+        """Claim with one of the two statements and take in hand what came, before anybody else may claim here."""
         async with self._claiming:
             if self._doubt:
                 await self._hand_back_unheld()
@@ -159,20 +196,22 @@ class Claims:
             if learn is not None:
                 learn(rows)
             for row in rows:
-                self._start(Attempt(row))
+                self._take(Attempt(row))
         return len(rows)
 
-    def _start(self, attempt: Attempt) -> None:
+    def _take(self, attempt: Attempt) -> None:
         if attempt.suspicion:
             self.suspect = attempt
             if attempt.suspicion >= self._timings.poison_limit:
                 return  # it has to run alone
         self._taken[attempt.queue] = self._taken.get(attempt.queue, 0) + 1
-        self._runner.start(attempt)
+        self._unstarted.append(attempt)
+        self._to_start.set()
 
     async def hand_back_unheld(self) -> None:
-        """Hand back what a cancelled or unanswered claim may have left, and a suspect that has not been started."""
+        """Hand back what a cancelled or unanswered claim may have left, and what has not been started."""
         async with self._claiming:
+            self._put_down_unstarted()
             if self.suspect is not None and self.suspect.id not in self._runner.running:
                 self.suspect, self._doubt = None, True
             if self._doubt:
@@ -180,6 +219,7 @@ class Claims:
 
     async def _hand_back_unheld(self) -> None:
         held: list[Any] = [*self._runner.running, *self._runner.buried]
+        held += [attempt.id for attempt in self._unstarted]
         held += self._settles.unsettled_ids()
         held += [self.suspect.id] if self.suspect is not None else []
         try:
@@ -190,18 +230,13 @@ class Claims:
         if rows:
             _log.warning("handed back %d jobs whose claim was not answered", len(rows))
 
-    async def _wait_for(self, event: asyncio.Event, seconds: float | None = None) -> bool:
-        event_set = True
-        if event is self._place:
-            event.clear()
-            if self._free_places():
-                return True
+    async def _work_comes(self, seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds):
-                await event.wait()
+                await self._work.wait()
         except TimeoutError:
-            event_set = False
-        return event_set
+            return False
+        return True
 
     # -- suspects --
 
@@ -214,9 +249,9 @@ class Claims:
         if self.suspect is not None:
             await self.suspect_over.wait()
         self.suspect_over.clear()
-        if not await self._start_from("claim_suspect", queues=list(self._free_places())):
+        if not await self._claim_with("claim_suspect", queues=list(self._free_places())):
             return None
-        if self.suspect is not None and self.suspect.id not in self._runner.running:
+        if self.suspect is not None and self.suspect.suspicion >= self._timings.poison_limit:
             await self._run_alone(self.suspect)
         await self.suspect_over.wait()
         return 0.0
@@ -231,3 +266,14 @@ class Claims:
             await self.suspect_over.wait()
         finally:
             self._alone.set()
+
+
+def claim_parameters(places: dict[str, int], marks: Marks) -> dict[str, str | None]:
+    """The parameters of claim_jobs.sql but the worker: places of queues, and what to scan for them."""
+    segments = marks.segments(places)
+    return {
+        "queues": text_array(list(places)),
+        "places": array(map(str, places.values())),
+        "segment_queues": text_array(segments.pop("segment_queues")),
+        **{name: array(map(str, numbers)) for name, numbers in segments.items()},
+    }

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from headrace._worker.settles import Settles
     from headrace._worker.timings import Timings
     from headrace.app import Headrace
-    from headrace.task import Task
+    from headrace.task import Task, TaskSettings
 
 _log = logging.getLogger("headrace.worker")
 _EAGER = sys.version_info >= (3, 12)
@@ -115,6 +115,7 @@ class Runner:
         self.running[attempt.id] = attempt
         task = self._spawn(self.live(attempt))
         if not task.done():
+            attempt.asyncio_task = task
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -145,13 +146,13 @@ class Runner:
             except DatabaseUnavailable:
                 return attempt.handed_back()  # not the handler's fault
         if task.settings.executor == "process":
-            self._cancel_by_task(attempt)  # while it waits for a process
+            attempt.on_cancel = partial(self._cancel, attempt)  # while it waits for a process
             return await self._processes.run(attempt)
         context = attempt.context = Context(attempt.describe, AttemptReporter(self, attempt))
         values = read_arguments(task, attempt.packed)
         args, kwargs = complete_arguments(task, values, context, self._provided)
         if task.settings.executor == "thread":
-            self._cancel_by_task(attempt)  # while it waits for a thread
+            attempt.on_cancel = partial(self._cancel, attempt)  # while it waits for a thread
             async with self._threads.places:
                 attempt.on_cancel = None
                 return await self._execute(task, attempt, context, args, kwargs)
@@ -160,14 +161,22 @@ class Runner:
     async def _execute(
         self, task: Task[..., ..., Any], attempt: Attempt, context: Context, args: list[Any], kwargs: dict[str, Any]
     ) -> Settle:
-        timers = self._set_timers(task, attempt)
+        settings = task.settings
+        if settings.executor == "async":
+            attempt.on_cancel = partial(self._cancel, attempt)
+        timers = self._set_timers(settings, attempt) if settings.timeout_s or settings.soft_timeout_s else ()
         attempt.started = True
         try:
             if self.app.middlewares:
-                return attempt.succeeded(
-                    await call_through(self.app.middlewares, context, lambda: self._call(task, context, args, kwargs))
+                returned = await call_through(
+                    self.app.middlewares, context, lambda: self._call(task, context, args, kwargs)
                 )
-            return attempt.succeeded(await self._call(task, context, args, kwargs))
+            elif settings.executor == "async":  # as in _call, without its coroutine
+                _current.set(context)
+                returned = unwrap_outcome(await task.handler(*args, **kwargs))
+            else:
+                returned = await self._call(task, context, args, kwargs)
+            return attempt.succeeded(returned)
         finally:
             for timer in timers:
                 timer.cancel()
@@ -208,10 +217,7 @@ class Runner:
 
     # -- ending what does not end by itself --
 
-    def _set_timers(self, task: Task[..., ..., Any], attempt: Attempt) -> list[asyncio.TimerHandle]:
-        settings = task.settings
-        if settings.executor == "async":
-            self._cancel_by_task(attempt)
+    def _set_timers(self, settings: TaskSettings, attempt: Attempt) -> list[asyncio.TimerHandle]:
         timers = []
         if settings.soft_timeout_s is not None:
             reason = f"soft time-out of {settings.soft_timeout_s:g} s"
@@ -219,11 +225,6 @@ class Runner:
         if settings.timeout_s is not None:
             timers.append(self._loop.call_later(settings.timeout_s, self._time_out, attempt, settings.timeout_s))
         return timers
-
-    def _cancel_by_task(self, attempt: Attempt) -> None:
-        current = asyncio.current_task()
-        assert current is not None
-        attempt.on_cancel = partial(self._cancel, attempt, current)
 
     def _ask_to_stop(self, attempt: Attempt, reason: str) -> None:
         if attempt.context is not None and attempt.context.cancel_reason is None:
@@ -245,9 +246,10 @@ class Runner:
         self._heart.bury(attempt.ended_by(TimeoutError()))
         self.stuck(attempt)
 
-    def _cancel(self, attempt: Attempt, task: asyncio.Task[Any]) -> None:
-        task.cancel()
-        self._loop.call_later(self._timings.abandon_s, self._abandon, attempt, task)
+    def _cancel(self, attempt: Attempt) -> None:
+        assert attempt.asyncio_task is not None  # it waits for something
+        attempt.asyncio_task.cancel()
+        self._loop.call_later(self._timings.abandon_s, self._abandon, attempt, attempt.asyncio_task)
 
     def _abandon(self, attempt: Attempt, task: asyncio.Task[Any]) -> None:
         if task.done() or self.running.get(attempt.id) is not attempt:

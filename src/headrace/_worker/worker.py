@@ -134,7 +134,7 @@ class Worker:
         starting.cancel()
 
     async def _nothing_left(self) -> bool:
-        if self.runner.running or self.settles.unsettled_ids():
+        if not self.claims.idle or self.settles.unsettled_ids():
             return False
         return not await self.database.value("has_work", queues=list(self.queues))
 

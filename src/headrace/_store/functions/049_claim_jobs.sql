@@ -1,13 +1,13 @@
 -- Takes the first queued jobs of each queue, at most the free places of each. Claims nothing without a live lease, and holds
--- off whoever ends the lease until this commits (ENGINE 5). The array is evaluated once and before the update: a join would
--- re-scan per row under a plan made for an empty table (ENGINE 4).
+-- off whoever ends the lease until this commits (ENGINE 5). The lease is looked at only when there is something to claim: its
+-- lock is a write, and a look that finds nothing must not wait for the disk.
 --
 -- A queue is scanned in segments, larger priorities first. Most are of one priority and between two positions: dead entries of
 -- the index before the first are not looked at. Where `low` and `high` differ, it is a range of priorities in which nothing was
 -- known to wait: the largest in it that has a job is scanned. See src/headrace/_worker/marks.py.
 --
--- Nothing is to be sorted: the claim index has the order. Where statistics are old, or missing, PostgreSQL 15 expects so few
--- jobs that it would rather read and sort the whole line for each claim.
+-- One plan serves every call, made without looking at parameters or trusting statistics (ENGINE 4): the settings below leave
+-- only index scans, and the ids are in an array, where a join could re-scan per row. Making it anew took half of a claim.
 create or replace function headrace.claim_jobs(
     worker bigint, queues text[], places integer[],
     segment_queues text[], lows smallint[], highs smallint[], afters bigint[], befores bigint[]
@@ -15,17 +15,16 @@ create or replace function headrace.claim_jobs(
                  suspicion smallint, rank integer, "position" bigint, extras text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan
-set enable_sort = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 set enable_bitmapscan = off
+set enable_sort = off
 as $$
 #variable_conflict use_column
+declare
+    claimable uuid[];
 begin
-    return query
-    update headrace.job j
-    set worker_id = worker, claimed_at = now(), run = j.run + 1, state = 'running',
-        unique_key = case when j.unique_while_queued then null else j.unique_key end
-    where j.id = any(array(
+    claimable := array(
         select c.id
         from unnest(queues, places) as q(name, places)
         cross join lateral (
@@ -45,8 +44,19 @@ begin
                 limit q.places
                 for no key update skip locked) w
             where s.queue = q.name
-            limit q.places) c
-        where (select true from headrace.worker l where l.id = worker for key share)))
+            limit q.places) c);
+    if cardinality(claimable) = 0 then
+        return;
+    end if;
+    perform from headrace.worker l where l.id = worker for key share;
+    if not found then
+        return;
+    end if;
+    return query
+    update headrace.job j
+    set worker_id = worker, claimed_at = now(), run = j.run + 1, state = 'running',
+        unique_key = case when j.unique_while_queued then null else j.unique_key end
+    where j.id = any(claimable)
     returning j.id::text, j.run, j.queue, j.task, j.args::text, j.attempts, j.max_attempts, j.suspicion,
         -j.priority::integer, j.position,
         case when j.tenant is not null or j.correlation_id is not null or j.tags is not null or j.metadata is not null

@@ -8,27 +8,23 @@ create or replace function headrace.release_jobs(
 ) returns setof uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_nestloop = off
+set enable_mergejoin = off
 as $$
 declare
-    keys headrace.held[] := array(
-        select row(o.id, o.run)::headrace.held from unnest(ids, runs, outcomes) o(id, run, outcome)
-        where o.outcome in ('retried', 'snoozed', 'handed_back', 'parked', 'lost'));
     released uuid[];
     woken text[];
 begin
-    with locked as (
-        select j.id, j.run, j.worker_id, j.claimed_at
+    with held as materialized (
+        select j.id, j.run, j.worker_id, j.claimed_at, o.outcome, o.wait_s, o.error
         from headrace.job j
-        where j.id = any(ids) and row(j.id, j.run)::headrace.held = any(keys) and j.state = 'running'
-          and (worker is null or j.worker_id = worker) and j.cancel_reason is null
+        join unnest(ids, runs, outcomes, waits_s, errors) as o(id, run, outcome, wait_s, error) on o.id = j.id and o.run = j.run
+        where j.id = any(ids) and j.state = 'running' and (worker is null or j.worker_id = worker) and j.cancel_reason is null
+          and o.outcome in ('retried', 'snoozed', 'handed_back', 'parked', 'lost')
         order by j.id
         for no key update of j
-    ), held as (
-        select l.*, o.outcome, o.wait_s, o.error
-        from locked l join unnest(ids, outcomes, waits_s, errors) as o(id, outcome, wait_s, error) on o.id = l.id
     ), changed as (
         update headrace.job j
         set state = (case when h.outcome = 'parked' then 'blocked'

@@ -6,7 +6,7 @@ create or replace function headrace.settle_jobs(
 ) returns setof uuid
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan
+set plan_cache_mode = force_generic_plan
 as $$
 declare
     settled uuid[];
