@@ -1,24 +1,30 @@
-"""One operation of one peer in a process of its own: ``python -m bench.operation PEER URL KIND OPERATION …``."""
+"""One operation of one peer in a process of its own: ``python -m bench.operation PEER URL KIND OPERATION [NUMBER]``."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from bench import peers, probe
+
 if TYPE_CHECKING:
     from bench.peers.base import Peer
 
+LATENCY_INTERVAL_S = 0.015
 
-def load(name: str, url: str, kind: str) -> Peer:
-    peer: Peer = importlib.import_module(f"bench.peers.{name}").Queue(url, kind)
-    return peer
+
+async def warm_up(peer: Peer) -> dict[str, Any]:
+    await peer.open()
+    await peer.enqueue(probe.WARM_UP)
+    await peer.close()
+    return {}
 
 
 async def enqueue_one(peer: Peer, count: int) -> dict[str, Any]:
+    peer.prepare(range(count))
     await peer.open()
     await peer.enqueue(0)
     started = time.perf_counter()
@@ -26,10 +32,11 @@ async def enqueue_one(peer: Peer, count: int) -> dict[str, Any]:
         await peer.enqueue(n)
     seconds = time.perf_counter() - started
     await peer.close()
-    return {"us": seconds / (count - 1) * 1e6}
+    return {"us_per_job": seconds / (count - 1) * 1e6}
 
 
 async def enqueue_many(peer: Peer, count: int) -> dict[str, Any]:
+    peer.prepare(range(count))
     await peer.open()
     started = time.perf_counter()
     await peer.enqueue_many(range(count))
@@ -39,11 +46,12 @@ async def enqueue_many(peer: Peer, count: int) -> dict[str, Any]:
 
 
 async def latency(peer: Peer, count: int) -> dict[str, Any]:
+    """When each enqueue returned, on the clock that the workers' probe reads too."""
     await peer.open()
     returned: dict[int, int] = {}
     following = time.monotonic()
     for n in range(count):
-        following += 0.015
+        following += LATENCY_INTERVAL_S
         await asyncio.sleep(max(0.0, following - time.monotonic()))
         await peer.enqueue(n)
         returned[n] = time.monotonic_ns()
@@ -51,17 +59,20 @@ async def latency(peer: Peer, count: int) -> dict[str, Any]:
     return {"returned": returned}
 
 
+ENQUEUES = {"warm_up": warm_up, "enqueue_one": enqueue_one, "enqueue_many": enqueue_many, "latency": latency}
+
+
 def main() -> None:
     name, url, kind, operation, *numbers = sys.argv[1:]
-    peer = load(name, url, kind)
-    if operation == "install":
-        peer.install()
-        result: dict[str, Any] = {}
-    elif operation == "work":
+    peer = peers.find(name)(url, kind)
+    if operation == "work":
         peer.work()
         return
+    result: dict[str, Any] = {}
+    if operation == "install":
+        peer.install()
     else:
-        result = asyncio.run(globals()[operation](peer, int(numbers[0])))
+        result = asyncio.run(ENQUEUES[operation](peer, *map(int, numbers)))
     print(json.dumps(result))
 
 

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
+
+EVERYTHING = frozenset({"enqueue_one", "enqueue_many", "drain", "drain_two", "drain_sync", "latency"})
+ASYNC_ONLY = EVERYTHING - {"drain_sync"}
 
 
 class Peer:
-    """Subclass as `Queue` in a module of this package."""
+    """Subclass as `Queue` in a module of this package.
 
-    name = ""
-    requirements: tuple[str, ...] = ()
+    Attributes:
+        role: "peer" for a product, "reference" for what no product can pass, "ours" for headrace.
+        settings: How its worker is configured, in words.
+        unfinished: The FROM clause of the rows that are not finished.
+        tail: The same of those that were enqueued last, where the harness would disturb the server by looking at all.
+        scale: How many jobs a drain has, as a share of headrace's: so that all take seconds, not minutes.
+        scenarios: Those it takes part in.
+    """
+
+    role: Literal["ours", "peer", "reference"] = "peer"
     settings = ""
-    unfinished_sql = ""
+    unfinished = ""
+    tail = ""
+    scale = 1.0
+    scenarios = EVERYTHING
 
     def __init__(self, url: str, kind: str) -> None:
         self.url = url
@@ -21,7 +35,10 @@ class Peer:
         """Create the schema in an empty database."""
         raise NotImplementedError
 
-    async def open(self) -> Any:
+    def prepare(self, numbers: range) -> None:
+        """Make, before the clock starts, what a floor is not to be charged for."""
+
+    async def open(self) -> None:
         """Open a producer."""
 
     async def enqueue(self, n: int) -> None:
@@ -38,3 +55,8 @@ class Peer:
     def work(self) -> None:
         """Run a worker until it is terminated."""
         raise NotImplementedError
+
+
+def chunks(numbers: range, size: int = 1_000) -> list[range]:
+    """The numbers, in parts."""
+    return [numbers[start : start + size] for start in range(0, len(numbers), size)]

@@ -24,9 +24,14 @@ def noop_sync(n: int) -> None:
 
 
 class Queue(Peer):
-    name = "headrace"
-    settings = "uvloop; concurrency 500; guardian, supervisor, LISTEN, history and every index on"
-    unfinished_sql = "select count(*) from headrace.job"
+    role = "ours"
+    settings = "headrace worker --concurrency 500, on uvloop; guardian, supervisor, LISTEN, history and every index on"
+    unfinished = "headrace.job where state in ('queued', 'running')"
+    # In the claim index from near its end: under a held snapshot the index is full of what is finished.
+    tail = (
+        "headrace.job where queue = 'default' and priority = 0 and position is not null and suspicion = 0"
+        " and position > (select last_value - 1000 from headrace.job_position)"
+    )
 
     def install(self) -> None:
         migrate(self.url)

@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 from bench import probe
-from bench.peers.base import Peer
+from bench.peers.base import Peer, chunks
+
+BATCH = 500
 
 
 class Queue(Peer):
-    name = "pgqueuer"
-    requirements = ("pgqueuer", "asyncpg")
-    settings = "asyncpg on uvloop, batch_size=500"
-    unfinished_sql = "select count(*) from pgqueuer"
+    settings = f"asyncpg on uvloop, batch_size={BATCH}; sync: asyncio.to_thread inside the entrypoint, its documented way"
+    unfinished = "pgqueuer"
 
     def install(self) -> None:
         async def main() -> None:
@@ -37,8 +38,7 @@ class Queue(Peer):
         await self.queries.enqueue("noop", b'{"n": %d}' % n)
 
     async def enqueue_many(self, numbers: range) -> None:
-        for start in range(numbers.start, numbers.stop, 1000):
-            part = range(start, min(start + 1000, numbers.stop))
+        for part in chunks(numbers):
             await self.queries.enqueue(["noop"] * len(part), [b'{"n": %d}' % n for n in part], [0] * len(part))
 
     async def close(self) -> None:
@@ -57,11 +57,11 @@ class Queue(Peer):
         queue = PgQueuer(AsyncpgDriver(await asyncpg.connect(self.url)))
 
         @queue.entrypoint("noop")
-        async def noop(job) -> None:
+        async def noop(job: Any) -> None:
             n = json.loads(job.payload)["n"]
             if self.kind == "async":
                 probe.hit(n)
             else:
                 await asyncio.to_thread(probe.hit, n)
 
-        await queue.run(batch_size=500)
+        await queue.run(batch_size=BATCH)

@@ -1,51 +1,51 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from bench import probe
-from bench.peers.base import Peer
+from bench.peers.base import Peer, chunks
+
+CONCURRENCY = 20
 
 
 class Queue(Peer):
-    name = "procrastinate"
-    requirements = ("procrastinate",)
-    settings = "PsycopgConnector, concurrency 10"
-    unfinished_sql = "select count(*) from procrastinate_jobs where status in ('todo', 'doing')"
+    settings = f"PsycopgConnector, concurrency={CONCURRENCY}, delete_jobs=never; its loop is asyncio's own"
+    unfinished = "procrastinate_jobs where status in ('todo', 'doing')"
+    scale = 0.04
 
-    def __init__(self, url: str, kind: str) -> None:
+    def _app(self) -> Any:
         import procrastinate
 
-        super().__init__(url, kind)
-        self.app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url))
-        if kind == "async":
+        app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=self.url))
 
-            @self.app.task(name="noop")
-            async def noop(n: int) -> None:
-                probe.hit(n)
-        else:
+        async def noop(n: int) -> None:
+            probe.hit(n)
 
-            @self.app.task(name="noop")
-            def noop(n: int) -> None:
-                probe.hit(n)
+        def noop_sync(n: int) -> None:
+            probe.hit(n)
 
-        self.noop = noop
+        self.task = app.task(name="noop")(noop if self.kind == "async" else noop_sync)
+        return app
 
     def install(self) -> None:
         async def main() -> None:
-            async with self.app.open_async():
-                await self.app.schema_manager.apply_schema_async()
+            app = self._app()
+            async with app.open_async():
+                await app.schema_manager.apply_schema_async()
 
         asyncio.run(main())
 
     async def open(self) -> None:
+        self.app = self._app()
         await self.app.open_async()
 
     async def enqueue(self, n: int) -> None:
-        await self.noop.defer_async(n=n)
+        await self.task.defer_async(n=n)
 
     async def enqueue_many(self, numbers: range) -> None:
-        for start in range(numbers.start, numbers.stop, 1000):
-            await self.noop.batch_defer_async(*({"n": n} for n in range(start, min(start + 1000, numbers.stop))))
+        for part in chunks(numbers):
+            await self.task.batch_defer_async(*({"n": n} for n in part))
 
     async def close(self) -> None:
         await self.app.close_async()
@@ -54,5 +54,6 @@ class Queue(Peer):
         asyncio.run(self._run())
 
     async def _run(self) -> None:
-        async with self.app.open_async():
-            await self.app.run_worker_async(concurrency=10, delete_jobs="never")
+        app = self._app()
+        async with app.open_async():
+            await app.run_worker_async(concurrency=CONCURRENCY, delete_jobs="never")

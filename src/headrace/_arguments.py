@@ -88,8 +88,9 @@ class Arguments:
                 f'task "{self.task_name}": the arguments are {len(packed)} bytes long, at most {MAX_ARGS_BYTES} are '
                 "allowed: store the data elsewhere and pass its key"
             )
-        self._refuse_misread(values, packed)
-        return packed.decode()
+        text = packed.decode()
+        self._refuse_misread(values, text)
+        return text
 
     def unpack(self, packed: str | bytes) -> dict[str, Any]:
         """Read stored arguments, validated against today's signature.
@@ -118,6 +119,8 @@ class Arguments:
                 f'task "{self.task_name}" takes {len(self._names)} positional arguments, {len(args)} were given'
             )
         given = dict(zip(self._names, args, strict=False))
+        if not kwargs:
+            return given
         for name, value in kwargs.items():
             if name in given:
                 raise InvalidArguments(f'task "{self.task_name}": argument "{name}" was given twice')
@@ -131,13 +134,15 @@ class Arguments:
         )
         return InvalidArguments(f'task "{self.task_name}": {problems}')
 
-    def _refuse_misread(self, values: dict[str, Any], packed: bytes) -> None:
+    def _refuse_misread(self, values: dict[str, Any], packed: str) -> None:
         """Refuse what PostgreSQL does not store, or what would be read as something else."""
-        if b"\\u0000" in packed or b"NaN" in packed or b"Infinity" in packed:
+        if "\\u0000" in packed or "NaN" in packed or "Infinity" in packed:
             self._refuse_unstorable(json.loads(packed))
-        if b"null" in packed:  # pydantic writes null for NaN in a nested model, or where the type is Any
+        if "null" in packed:  # pydantic writes null for NaN in a nested model, or where the type is Any
             self._refuse_unstorable(values)
-        if len(packed) > _READER_DIGITS or packed.count(b"[") + packed.count(b"{") > _READER_DEPTH:
+        if len(packed) > _READER_DEPTH and (
+            len(packed) > _READER_DIGITS or packed.count("[") + packed.count("{") > _READER_DEPTH
+        ):
             self.unpack(packed)
 
     def _refuse_unstorable(self, values: dict[str, Any]) -> None:

@@ -255,16 +255,22 @@ class Job(Generic[R]):
     """A job that was enqueued; R is what its handler returns.
 
     Attributes:
-        id: Its id.
         existed: Whether the enqueue found a job that holds the unique key, and this is that one.
     """
 
-    __slots__ = ("_app", "existed", "id")
+    __slots__ = ("_app", "_id", "existed")
 
     def __init__(self, app: Headrace, job_id: UUID | str, *, existed: bool = False) -> None:
         self._app = app
-        self.id = job_id if isinstance(job_id, UUID) else UUID(job_id)
+        self._id = job_id
         self.existed = existed
+
+    @property
+    def id(self) -> UUID:
+        """Its id."""
+        if not isinstance(self._id, UUID):  # most of those that were enqueued in bulk are never asked
+            self._id = UUID(self._id)
+        return self._id
 
     async def result(self, timeout: timedelta | float | None = None) -> R:
         """Wait for the job and return what its handler returned, as JSON gives it back.

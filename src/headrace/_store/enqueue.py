@@ -84,15 +84,19 @@ async def _copy(database: Database, jobs: Sequence[NewJob]) -> None:
         conn.cursor() as cursor,
         cursor.copy(statement) as copy,
     ):
+        format_row = copy.formatter.write_row  # AsyncCopy.write_row makes a coroutine of each row
         for job in jobs:
             wake = job.queue not in woken
-            woken.add(job.queue)
+            if wake:
+                woken.add(job.queue)
             options = job.options
-            await copy.write_row((
+            filled = format_row((
                 job.id, job.queue, job.task, job.args, job.priority, job.max_attempts, wake, options.expires,
                 options.tenant, options.correlation_id, list(options.tags) if options.tags is not None else None,
                 json.dumps(options.metadata) if options.metadata is not None else None,
             ))  # fmt: skip
+            if filled:
+                await copy.writer.write(filled)
 
 
 def _row(job: NewJob) -> dict[str, Any]:
