@@ -1,7 +1,8 @@
 """Connections to the database: one place for their parameters, deadlines, and the words of what can go wrong.
 
-Nothing here depends on session state, so that everything works through PgBouncer in transaction mode: no prepared
-statements by default (`prepare_threshold=None`), no SET, no session locks.
+Nothing here depends on session state, so that everything works through PgBouncer in transaction mode: no SET, no
+session locks, and no prepared statements (`prepare_threshold=None`) but where a connection is known to be direct
+(database.py).
 """
 
 from __future__ import annotations

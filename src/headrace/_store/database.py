@@ -47,6 +47,10 @@ STATEMENTS_OWN = (
 )
 """What psycopg counts as operational errors, but is the fault of a statement or its data, not of the connection."""
 
+PREPARED = frozenset({"insert_job", "claim_jobs", "settle_jobs"})
+"""Worth preparing, and safe to: they plan nothing themselves, so that no plan made on an empty table can live on
+(ENGINE 4). Parsing and planning was as long as all the rest of an enqueue."""
+
 _TRIES = 3
 _log = logging.getLogger("headrace.store")
 
@@ -71,6 +75,7 @@ class Database:
             max_size=max_connections,
             timeout=DEADLINE_S,
             reconnect_timeout=0,
+            configure=_prepare_if_direct,
             open=False,
             name=application,
         )
@@ -110,9 +115,17 @@ class Database:
         for tries_left in reversed(range(_TRIES)):
             try:
                 async with self.connection(name, deadline_s) as conn:
-                    cursor = await conn.execute(statement, parameters)
+                    try:
+                        cursor = await conn.execute(statement, parameters, prepare=name in PREPARED)
+                    except psycopg.errors.FeatureNotSupported:
+                        await conn.execute("deallocate all")  # a migration changed what it answers: prepare it anew
+                        raise
                     return await cursor.fetchall() if cursor.description else []
-            except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+            except (
+                psycopg.errors.DeadlockDetected,
+                psycopg.errors.SerializationFailure,
+                psycopg.errors.FeatureNotSupported,
+            ):
                 if not tries_left:
                     raise
         raise AssertionError("unreachable")
@@ -153,6 +166,18 @@ class Database:
             raise AppClosed(f"{name} was called after the app was closed") from error
         except psycopg.Error as error:
             raise translate(error, self.url, self.schema) from error
+
+
+async def _prepare_if_direct(conn: AsyncConnection) -> None:
+    """Allow prepared statements where they stay with their connection: where no pooler is in between.
+
+    A pooler makes up the process id that it tells its clients. It may support prepared statements all the same;
+    those that do not answer with errors that name other clients' statements (ENGINE 9).
+    """
+    cursor = await conn.execute("select pg_backend_pid()", prepare=False)
+    row = await cursor.fetchone()
+    if row == (conn.info.backend_pid,):
+        conn.prepare_threshold = 5  # any number: each call says whether it is to be prepared
 
 
 def _cancellations() -> int:
