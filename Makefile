@@ -28,10 +28,10 @@ soak: $(STAMP)
 	$(BIN)/pytest -m soak --timeout 3600
 
 bench: $(STAMP)
-	$(BIN)/python -m bench --quick
+	$(BIN)/python -m bench --smoke
 
 bench-full: $(STAMP)
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --out docs/bench/results.json && $(BIN)/python -m bench chart docs/bench/results.json docs/bench/results.svg
 
 # The schema as PostgreSQL has it after all migrations, for review.
 schema: $(STAMP)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from bench import peers, probe
@@ -59,7 +60,12 @@ async def latency(peer: Peer, count: int) -> dict[str, Any]:
     return {"returned": returned}
 
 
-ENQUEUES = {"warm_up": warm_up, "enqueue_one": enqueue_one, "enqueue_many": enqueue_many, "latency": latency}
+ENQUEUES: dict[str, Callable[..., Coroutine[Any, Any, dict[str, Any]]]] = {
+    "warm_up": warm_up,
+    "enqueue_one": enqueue_one,
+    "enqueue_many": enqueue_many,
+    "latency": latency,
+}
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ _first = 0
 
 
 def read(folder: Path) -> tuple[int, int]:
-    """When the first handler started, in ns of the monotonic clock (0: none has), and how many did, over all processes."""
+    """When the first handler started, in ns of the monotonic clock (0: none has), and how many did; all processes."""
     contents = [path.read_bytes() for path in folder.glob("hits.*")]
     found = [_pair.unpack(content) for content in contents if len(content) == _pair.size]  # it may just be made
     found = [pair for pair in found if pair[0]]

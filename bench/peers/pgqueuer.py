@@ -11,7 +11,7 @@ BATCH = 500
 
 
 class Queue(Peer):
-    settings = f"asyncpg on uvloop, batch_size={BATCH}; sync: asyncio.to_thread inside the entrypoint, its documented way"
+    settings = f"asyncpg on uvloop, batch_size={BATCH}; sync: asyncio.to_thread inside the entrypoint"
     unfinished = "pgqueuer"
 
     def install(self) -> None:

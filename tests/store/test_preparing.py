@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.store.harness import Store
 
 PREPARED = "select count(*) from pg_prepared_statements where statement like '%claim_jobs%'"
-LOOK = {
+LOOK: dict[str, Any] = {
     "worker_id": 1, "queues": "{q}", "places": "{1}", "segment_queues": "{q}",
     "lows": "{0}", "highs": "{0}", "afters": "{0}", "befores": "{9}",
 }  # fmt: skip
