@@ -1,10 +1,5 @@
 CREATE SCHEMA headrace;
 
-CREATE TYPE headrace.held AS (
-	id uuid,
-	run integer
-);
-
 CREATE TYPE headrace.job_state AS ENUM (
     'blocked',
     'scheduled',
@@ -1165,7 +1160,7 @@ CREATE INDEX job_blocked ON headrace.job USING btree (blocked_by, task) WHERE (b
 
 CREATE INDEX job_claim ON headrace.job USING btree (queue, priority DESC, "position") WHERE (("position" IS NOT NULL) AND (suspicion = 0));
 
-CREATE INDEX job_due ON headrace.job USING btree (run_at) WHERE (("position" IS NULL) AND (blocked_by IS NULL));
+CREATE INDEX job_due ON headrace.job USING btree (run_at, id) WHERE (("position" IS NULL) AND (blocked_by IS NULL));
 
 CREATE INDEX job_history_bounded ON ONLY headrace.job_history USING btree (task, state, finished_at) WHERE bounded;
 

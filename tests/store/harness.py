@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import psycopg
 from uuid_utils import uuid7
@@ -152,7 +153,11 @@ class Store:
 
     def promote(self, now: str | None = None, chunk: int = 1000) -> int | None:
         """How many scheduled jobs joined the line."""
-        return cast("int | None", self.value("promote_jobs", now=now, chunk=chunk))
+        return cast("int | None", self.value("promote_jobs", now=now, chunk=chunk, **FROM_START))
+
+    def next_due_s(self) -> float | None:
+        """Seconds until the next scheduled job is due."""
+        return cast("float | None", self.value("next_due", now=None, after="-infinity"))
 
     def state(self, job_id: str) -> str | None:
         """Where a job is, finished or not; None if there is no such job."""
@@ -169,6 +174,10 @@ class Store:
         """Forget unfinished jobs, workers and settings, for the next test; finished jobs disturb nobody."""
         for table in ("job", "job_progress", "enqueue_key", "worker", "queue", "task"):
             self.ask(f"delete from {self.schema}.{table}")
+
+
+FROM_START = {"after": "-infinity", "after_id": str(UUID(int=0))}
+"""Where a promoter's scan starts that knows nothing yet."""
 
 
 def superuser_url(server: DatabaseServer, url: str) -> str:

@@ -16,7 +16,7 @@ from psycopg import sql
 from headrace._store.connect import connection_parameters
 from headrace._store.sql import query
 from headrace._worker.settles import settle_parameters
-from tests.store.harness import Claimed, Store, ended, scan_of, superuser_url
+from tests.store.harness import FROM_START, Claimed, Store, ended, scan_of, superuser_url
 from tests.store.plans import Plans, days, indexes
 
 if TYPE_CHECKING:
@@ -152,8 +152,8 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("insert_job", "", constant(id="01a20612-2238-7290-adfa-8326ac4bc2c4", run_at=None, delay_s=0, expires_at=None,
                                 expires_s=None, priority=0, max_attempts=1, queue="q1", task="task1", args="{}", tenant=None,
                                 correlation_id=None, tags=None, metadata=None), set()),
-    ("promote_jobs", "", constant(now=None, chunk=1000), {"job_due", "job_pkey"}),
-    ("next_due", "", constant(now=None), {"job_due"}),
+    ("promote_jobs", "", constant(now=None, chunk=1000, **FROM_START), {"job_due", "job_pkey"}),
+    ("next_due", "", constant(now=None, after="-infinity"), {"job_due"}),
     ("rescue_jobs", "", constant(poison_limit=2, chunk=1000), {"job_claim", "job_suspect"}),
     ("hand_back_unheld", "", constant(worker_id=WORKER, held=[]), {"job_claim", "job_suspect", "job_pkey"}),
     ("release_parked", "", constant(tasks=["task1", "task2"], chunk=100), {"job_blocked", "job_pkey"}),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from headrace._store.migrate import DAYS_AHEAD
 from headrace._worker.loops import Loop
+from headrace._worker.promoter import CHUNK, Promoter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from headrace._store.database import Database
     from headrace._worker.timings import Timings
 
-CHUNK = 1000
 _INTERRUPTED_LOOKS = 3
 """A look at the beats that comes this many intervals late is an interruption."""
 _log = logging.getLogger("headrace.worker")
@@ -49,7 +49,7 @@ class Maintenance:
         self._looked_at = 0.0
         self._swept_at = float("-inf")
         self._partitioned_on: datetime | None = None
-        self.promote = Loop("promoting scheduled jobs", timings.promote_s, self._promote)
+        self.promote = Loop("promoting scheduled jobs", timings.promote_s, Promoter(database, timings).promote)
         self.rescue = Loop("looking for dead workers", timings.look_s, self._rescue)
         self.housekeeping = Loop("housekeeping", timings.housekeeping_s, self._keep_house)
         self.unpark = Loop("releasing parked jobs", timings.watch_s, self._unpark)
@@ -58,13 +58,6 @@ class Maintenance:
     def loops(self) -> list[Loop]:
         """All of them."""
         return [self.promote, self.rescue, self.housekeeping, self.unpark]
-
-    async def _promote(self) -> float | None:
-        moved = await self._database.value("promote_jobs", now=None, chunk=CHUNK)
-        if moved == CHUNK:
-            return 0.0
-        due_s = await self._database.value("next_due", now=None)
-        return None if due_s is None else min(max(due_s, 0.001), self._timings.promote_s)
 
     async def _rescue(self) -> None:
         dead = self._find_dead(dict(await self._database.rows("list_beats")))

@@ -1,12 +1,14 @@
 -- Scheduled jobs that are due join the line behind those that wait, in the order of their times. One worker at a time does it
--- (the lock is the transaction's); answers null where another does, else how many it moved.
+-- (the lock is the transaction's). Answers how many it moved, null where another worker does it; and up to where it has looked:
+-- behind the last that it moved, or, if there were no more, behind everything that was due.
 with turn as (
     select pg_try_advisory_xact_lock(headrace.lock_key(), 1) as mine
 ), due as (
-    select j.id from headrace.job j
+    select j.id, j.run_at from headrace.job j
     where j.position is null and j.blocked_by is null and j.run_at <= coalesce(%(now)s::timestamptz, now())
+      and (j.run_at, j.id) > (%(after)s::timestamptz, %(after_id)s::uuid)
       and (select mine from turn)
-    order by j.run_at
+    order by j.run_at, j.id
     limit %(chunk)s
     for no key update skip locked
 ), numbered as materialized (
@@ -19,5 +21,11 @@ with turn as (
     returning j.queue
 ), woken as (
     select headrace.wake_queues(array_agg(distinct p.queue)) from promoted p having count(*) > 0
+), moved as (
+    select count(*) as jobs, (select count(*) from woken) from promoted
 )
-select case when (select mine from turn) then (select count(*) from promoted) end, (select count(*) from woken)
+select case when (select mine from turn) then m.jobs end,
+       case when m.jobs = %(chunk)s then (select max(d.run_at) from due d) else coalesce(%(now)s::timestamptz, now()) end::text,
+       case when m.jobs = %(chunk)s then (select d.id from due d order by d.run_at desc, d.id desc limit 1)
+            else 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid end::text
+from moved m

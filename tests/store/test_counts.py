@@ -1,0 +1,316 @@
+"""What 1,000 jobs cost the database, counted instead of timed: a guard against regressions that cannot flake.
+
+Milliseconds depend on the machine and on what else it does; numbers of statements, rows and bytes do not. What keeps them
+from depending on anything else:
+
+* Each test has a database of its own, with autovacuum off for the tables that jobs go through.
+* Claims and settles are driven in batches of 500, with the worker's own statements: no timing decides how many there are.
+  Where a real worker runs, what timing can decide has a bound that follows from how the worker is built.
+* Write-ahead log is summed over the records of the measured transactions alone (pg_walinspect), so that tests beside this
+  one do not count, and without full-page images, which depend on when the last checkpoint was.
+* Statements inside functions count too: they are what auto_explain reports.
+
+A change that is meant to cost more raises its limit in `LIMITS`, in the same commit, and says why there.
+"""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from headrace import Headrace
+from tests.store.harness import Claimed, Store, ended, superuser_url
+from tests.store.plans import SETTINGS
+from tests.worker.helpers import WorkerProcess, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg.errors import Diagnostic
+
+    from conftest import DatabaseServer
+    from headrace import Task
+
+pytestmark = pytest.mark.direct  # settings and statistics of sessions, and a worker that listens
+
+JOBS, SINGLE, PLACES = 1000, 100, 500
+
+# Measured on 2026-11-25, PostgreSQL 18.6 · 15.14; the same to the byte from run to run, but for commits, of which each
+# connection makes some of its own, and what says otherwise. Numbers that the statements' text decides have no head-room.
+LIMITS: dict[str, dict[str, int]] = {
+    "bulk": {  # 1,000 jobs in one call of enqueue_many, from opening the app to closing it
+        "commits": 12,  # 8 · 8
+        "wal_bytes": 335_000,  # 299,756 · 299,489
+        "rows_read": 5,  # 1 · 1, the schema's version
+    },
+    "single": {  # 100 jobs in 100 calls of enqueue
+        "commits": 115,  # 109 · 107
+        "wal_bytes": 42_500,  # 37,721 · 37,556
+        "rows_read": 5,  # 1 · 1
+    },
+    "claim": {  # 1,000 jobs in two claims
+        "statements": 8,  # 8 · 8: the call, the scan, the lease and the update
+        "wal_bytes": 170_000,  # 151,176 · 151,176
+        "index_entries_read": 2_800,  # 2,502 · 2,502: each twice, and the second scan passes the 500 that run
+        "rows_read": 2_800,  # 2,502 · 2,502
+        "indexed_updates": 0,  # 0 · 0
+    },
+    "settle": {  # 1,000 jobs in two settles
+        "statements": 8,  # 8 · 8: the call, the one that calls finish_jobs, the look for progress and the move
+        "wal_bytes": 435_000,  # 389,869 · 389,820
+        "index_entries_read": 1_100,  # 1,000 · 1,000
+        "rows_read": 1_100,  # 1,000 · 1,000
+        "indexed_updates": 0,  # 0 · 0
+    },
+    "worker": {  # 1,000 jobs through a worker with 500 places, from its start to its end
+        # After the first 500, a claim waits until half of the places are free; then one finds the line empty, and one
+        # looks again when LISTEN begins: 1 + 2 + 2, and one to spare.
+        "claims": 6,  # 3
+        "looks_for_writers": 6,  # 2; at most one after each claim
+        # Outcomes come a slice of 64 at a time, and at most one settle leaves after each slice: 16, and each of four
+        # claims may end with a short one. A slower machine settles more of them at once.
+        "settles": 20,  # 4 to 6
+        "connections": 6,  # 4
+        # What a worker does once; all that is repeated for jobs is above.
+        "calls_of_another_statement": 1,  # 1
+        # The sum of these, 28 statements of start and end, and the connections' own.
+        "commits": 80,  # 45 to 50
+    },
+}
+
+UNTIMED = dict.fromkeys(
+    ("beat_s", "lease_s", "look_s", "stall_s", "stall_warning_s", "tick_s", "first_poll_s", "longest_poll_s", "promote_s",
+     "watch_s", "report_s"), 3600.0,
+)  # fmt: skip
+"""A worker's loops make one round, and nothing is looked for because time has passed."""
+
+REPEATED = {
+    "claims": "claim_jobs(", "settles": "settle_jobs(", "looks_for_writers": "pg_locks", "connections": "select pg_backend_pid()",
+}  # fmt: skip
+"""How to recognise the statements that a worker repeats."""
+
+
+def check(what: str, counted: dict[str, int]) -> None:
+    """Compare with the limits; a failure shows all counts."""
+    print(what, counted)
+    over = [f"{name} {counted[name]:,} > {limit:,}" for name, limit in LIMITS[what].items() if counted[name] > limit]
+    assert over == [], f"{what} counted {counted}"
+
+
+@dataclass
+class Counts:
+    """What happened in a database.
+
+    Attributes:
+        statements: Those of the meter's own connection, functions' statements included.
+        commits: Those of all sessions, but for the meter's questions.
+        wal_bytes: Of the transactions that left jobs as they are now; without full-page images.
+        index_entries_read: Of headrace's indexes.
+        rows_read: Of headrace's tables, by index or from end to end.
+        indexed_updates: Updates of jobs that were not heap-only: each writes to every index.
+    """
+
+    statements: int = 0
+    commits: int = 0
+    wal_bytes: int = 0
+    index_entries_read: int = 0
+    rows_read: int = 0
+    indexed_updates: int = 0
+
+
+class Meter:
+    """A superuser's connection to a database, which counts what happens there.
+
+    Attributes:
+        store: The connection.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.store = Store(url)
+        self._statements = 0
+        self._questions = 0
+        self.ask("create extension pg_walinspect")
+        # Keeps the log until it is read: tests beside this one make checkpoints, which remove it.
+        self.ask("select pg_create_physical_replication_slot(%s, true, true)", f"counts_{uuid.uuid4().hex}")
+        self.ask("load 'auto_explain'")
+        for name, value in (SETTINGS | {"log_analyze": "off"}).items():
+            self.ask(f"set auto_explain.{name} = {value}")
+        self.ask("set client_min_messages = log")
+        self.store.conn.add_notice_handler(self._hear)
+
+    def _hear(self, diagnostic: Diagnostic) -> None:
+        self._statements += "plan:\n" in (diagnostic.message_primary or "")
+
+    def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """A question, whose commit does not count."""
+        self._questions += 1
+        return self.store.ask(statement, values or None)
+
+    def one(self, statement: str, *values: Any) -> int:
+        """The only number that a question answers."""
+        ((value,),) = self.ask(statement, *values)
+        return int(value)
+
+    @contextmanager
+    def counting(self) -> Iterator[Counts]:
+        """Count what happens inside; known afterwards. Other sessions must have ended by then."""
+        counts = Counts()
+        before, ((since,),) = self._look(), self.ask("select pg_current_wal_insert_lsn()")
+        self._statements = 0
+        yield counts
+        self.ask("select")  # ends the statement before it, which is explained when it ends
+        counts.statements = self._statements - 1
+        for name, count in self._look().items():
+            setattr(counts, name, count - before[name])
+        counts.wal_bytes = self._wal_bytes(since)
+
+    def _look(self) -> dict[str, int]:
+        self.ask("select pg_stat_force_next_flush()")
+        asked = self._questions
+        return {
+            "commits": self.one("select xact_commit from pg_stat_database where datname = current_database()") - asked,
+            "index_entries_read": self.one(
+                "select sum(idx_tup_read) from pg_stat_user_indexes where schemaname = 'headrace'"
+            ),
+            "rows_read": self.one(
+                "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) from pg_stat_user_tables where schemaname = 'headrace'"
+            ),
+            "indexed_updates": self.one(
+                "select n_tup_upd - n_tup_hot_upd from pg_stat_user_tables where schemaname = 'headrace' and relname = 'job'"
+            ),
+        }
+
+    def _wal_bytes(self, since: str) -> int:
+        writers = self.ask("select xmin::text from headrace.job union select xmin::text from headrace.job_history")
+        return self.one(
+            "select sum(record_length - fpi_length) from pg_get_wal_records_info(%s, pg_current_wal_flush_lsn()) "
+            "where xid::text = any(%s)",
+            since, [xid for (xid,) in writers],
+        )  # fmt: skip
+
+    async def be_alone(self) -> None:
+        """Wait until all other sessions have ended: their statistics are complete then."""
+        others = (
+            "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() "
+            "and backend_type = 'client backend'"
+        )
+        await until(lambda: self.one(others) == 0, "all other sessions have ended")
+
+
+@pytest.fixture
+def meter(database: str, server: DatabaseServer) -> Iterator[Meter]:
+    """Counts in a new database."""
+    meter = Meter(superuser_url(server, database))
+    meter.ask("alter table headrace.job set (autovacuum_enabled = off)")
+    for (name,) in meter.ask("select name from headrace.list_partitions() where parent like 'job_history%'"):
+        meter.ask(f"alter table headrace.{name} set (autovacuum_enabled = off)")
+    yield meter
+    meter.store.conn.close()
+
+
+@pytest.fixture
+def instant(database: str) -> Task[..., ..., None]:
+    """A task of a new app, which tests open and close."""
+
+    async def instant(number: int) -> None:
+        pass
+
+    return Headrace(database).task(name="instant")(instant)
+
+
+async def enqueue_many(instant: Task[..., ..., None], meter: Meter) -> None:
+    """All jobs at once."""
+    async with instant.app as app:
+        await app.enqueue_many(instant.job(number) for number in range(JOBS))
+    await meter.be_alone()
+
+
+async def claim(instant: Task[..., ..., None], meter: Meter) -> tuple[int, list[list[Claimed]], Counts]:
+    """All jobs, in two batches, by a new worker."""
+    await enqueue_many(instant, meter)
+    worker = meter.store.worker()
+    with meter.counting() as counts:
+        batches = [meter.store.claim(worker, PLACES, queue="default") for _ in range(JOBS // PLACES)]
+    assert [len(batch) for batch in batches] == [PLACES] * (JOBS // PLACES)
+    return worker, batches, counts
+
+
+async def test_what_a_bulk_enqueue_costs(instant: Task[..., ..., None], meter: Meter) -> None:
+    """1,000 jobs are one COPY: no further transaction, no rows read, and two index entries a job in the log."""
+    with meter.counting() as counts:
+        await enqueue_many(instant, meter)
+    check("bulk", asdict(counts))
+
+
+async def test_what_single_enqueues_cost(instant: Task[..., ..., None], meter: Meter) -> None:
+    """One enqueue is one transaction, which reads no rows, and logs its row, two index entries and its commit."""
+    with meter.counting() as counts:
+        async with instant.app:
+            for number in range(SINGLE):
+                await instant.enqueue(number)
+        await meter.be_alone()
+    check("single", asdict(counts))
+
+
+async def test_what_claims_cost(instant: Task[..., ..., None], meter: Meter) -> None:
+    """A claim of 500 is four statements, reads its own rows and little more, and every update in it is heap-only."""
+    _, _, counts = await claim(instant, meter)
+    check("claim", asdict(counts))
+
+
+async def test_what_settles_cost(instant: Task[..., ..., None], meter: Meter) -> None:
+    """A settle of 500 is four statements, reads each of its rows once, and none of the history that it adds to."""
+    worker, batches, _ = await claim(instant, meter)
+    with meter.counting() as counts:
+        for batch in batches:
+            assert meter.store.settle(worker, *(ended(attempt) for attempt in batch)) == []
+    check("settle", asdict(counts))
+
+
+@pytest.mark.process
+async def test_what_a_worker_costs(instant: Task[..., ..., None], meter: Meter, database: str) -> None:
+    """A worker process repeats claims, settles and looks for writers, each for many jobs, and no other statement.
+
+    Its commits are counted on every server, its statements on those that have pg_stat_statements, as the embedded one.
+    """
+    await enqueue_many(instant, meter)
+    has_statements = "pg_stat_statements" in meter.store.one("show shared_preload_libraries")
+    if has_statements:
+        meter.ask("create extension pg_stat_statements")
+    with meter.counting() as counts:
+        worker = WorkerProcess(database, concurrency=PLACES, queues=["default"], timings=UNTIMED)
+        try:
+            worker.ready()
+            await until(lambda: meter.one("select count(*) from headrace.job_history") == JOBS, "all jobs are settled")
+            assert worker.terminate() == 0
+            await meter.be_alone()
+        finally:
+            print(worker.account("the worker"))
+            worker.close()
+    if has_statements:
+        check("worker", calls(meter) | {"commits": counts.commits})
+    else:
+        assert counts.commits <= LIMITS["worker"]["commits"]
+
+
+def calls(meter: Meter) -> dict[str, int]:
+    """How often other sessions have called the statements that a worker repeats, and at most any other one."""
+    statements = meter.ask(
+        "select calls, rows, query from pg_stat_statements join pg_database d on d.oid = dbid "
+        "where d.datname = current_database() and userid <> current_user::regrole and toplevel"
+    )
+    counted = dict.fromkeys([*REPEATED, "calls_of_another_statement"], 0)
+    claimed = 0
+    for called, rows, text in statements:
+        kind = next((kind for kind, mark in REPEATED.items() if mark in text), None)
+        if kind is not None:
+            counted[kind] += called
+            claimed += rows if kind == "claims" else 0
+        else:
+            counted["calls_of_another_statement"] = max(counted["calls_of_another_statement"], called)
+    assert claimed == JOBS, "pg_stat_statements has forgotten some of what it counted"
+    return counted
