@@ -734,10 +734,23 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.settle_attempt(worker bigint, id uuid, run integer, result text, progress text) RETURNS SETOF uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if not exists (select headrace.finish_jobs(worker, array[id], array[run], array['succeeded'], array[result],
+                                               array[null]::text[], array[progress])) then
+        return next id;
+    end if;
+end
+$$;
+
 CREATE FUNCTION headrace.settle_jobs(worker bigint, ids uuid[], runs integer[], outcomes text[], waits_s double precision[], results text[], errors text[], progresses text[], again boolean DEFAULT false) RETURNS SETOF uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
+    SET lock_timeout TO '200ms'
     AS $$
 declare
     settled uuid[];

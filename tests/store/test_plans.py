@@ -154,6 +154,7 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
                                 correlation_id=None, tags=None, metadata=None), set()),
     ("promote_jobs", "", constant(now=None, chunk=1000, **FROM_START), {"job_due", "job_pkey"}),
     ("next_due", "", constant(now=None, after="-infinity"), {"job_due"}),
+    ("list_locked", "", lambda large: {"ids": [a.id for a in large.running]}, {"job_pkey"}),
     ("rescue_jobs", "", constant(poison_limit=2, chunk=1000), {"job_claim", "job_suspect"}),
     ("hand_back_unheld", "", constant(worker_id=WORKER, held=[]), {"job_claim", "job_suspect", "job_pkey"}),
     ("release_parked", "", constant(tasks=["task1", "task2"], chunk=100), {"job_blocked", "job_pkey"}),

@@ -8,6 +8,7 @@ import signal
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from headrace import ConfigurationError, Context, Fail, Headrace, InvalidArguments, JobFailed, JobNotFound, Snooze
@@ -204,3 +205,28 @@ async def test_a_worker_whose_guardian_is_stuck_finds_its_lease_gone(
     assert worker.end() == 1
     guardian.kill()
     worker.wait_for("FAILED LeaseLost")
+
+
+async def test_an_operators_open_transaction_holds_up_no_other_jobs(app: Headrace, tables: Tables) -> None:
+    """A running job that somebody cancels and does not commit: the worker's other outcomes are recorded meanwhile (ENGINE 8)."""
+    may_end, held = asyncio.Event(), asyncio.Event()
+
+    @app.task
+    async def long() -> None:
+        held.set()
+        await may_end.wait()
+
+    @app.task
+    async def short() -> None: ...
+
+    async with working(app) as worker:
+        job = await long.enqueue()
+        await held.wait()
+        with psycopg.connect(tables.url) as operator:
+            operator.execute("select headrace.cancel_jobs(array[%s]::uuid[], 'not yet')", [job.id])
+            may_end.set()
+            await until(lambda: str(job.id) in worker.settles.unsettled_ids(), "the long job has ended")
+            await (await short.enqueue()).result(timeout=PATIENCE_S)
+            assert str(job.id) in worker.settles.unsettled_ids()
+            operator.rollback()
+        await job.result(timeout=PATIENCE_S)

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from headrace.task import Task
 
-CLAIM = b"headrace.claim_jobs("
-SETTLE = b"headrace.settle_jobs("
+CLAIM = b'{"default"}'
+"""Arguments: the text of a statement is sent once, when it is prepared."""
+SETTLE = b"{succeeded"
 
 
 def tiny(app: Headrace) -> Task[..., ..., Any]:

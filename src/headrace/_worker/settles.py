@@ -2,7 +2,8 @@
 
 While one statement is on its way, the next batch gathers: under load batches grow, when idle an outcome is written at
 once. A batch that fails for its data is halved until the culprit is alone, and that one fails with the reason (ENGINE
-3). A batch whose answer was lost is sent again with `again`, which recognises what the first one did.
+3). A batch whose answer was lost is sent again with `again`, which recognises what the first one did. An outcome whose
+job somebody holds in an open transaction is set aside, and tried again now and then: the others do not wait (ENGINE 8).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ MAX_BATCH_CHARS = 4 << 20
 BACKLOG = 4 * MAX_BATCH
 """A worker with so many unsettled outcomes claims no more."""
 _RETRY_S = 0.25
+_ASIDE_S = 0.5
 _log = logging.getLogger("headrace.worker")
 
 
@@ -49,6 +51,8 @@ class Settles:
         self._before = before
         self._waiting: deque[Settle] = deque()
         self._in_flight: list[Settle] = []
+        self._aside: list[Settle] = []
+        self._lent: list[Settle] = []
         self._added = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -66,10 +70,17 @@ class Settles:
         if len(self._waiting) > BACKLOG:
             self.room.clear()
 
-    def put_back(self, batch: Sequence[Settle]) -> None:
-        """What the watchdog's thread could not settle."""
-        self._waiting.extend(batch)
-        self._loop.call_soon_threadsafe(self._added.set)
+    def lend(self) -> list[Settle]:
+        """Give a batch to the watchdog's thread, which settles it while the loop is stuck."""
+        self._lent = self.take()
+        return self._lent
+
+    def take_back(self, *, settled: bool) -> None:
+        """The thread is done with its batch, or could not settle it."""
+        if not settled:
+            self._waiting.extend(self._lent)
+            self._loop.call_soon_threadsafe(self._added.set)
+        self._lent = []
 
     async def run(self) -> None:
         """Settle until cancelled."""
@@ -82,7 +93,7 @@ class Settles:
                 await self.settle(batch)
                 self._in_flight = []
                 self.room.set()
-            if not self._added.is_set():
+            if not self._added.is_set() and not self._aside:
                 self._idle.set()
 
     async def _write_reports(self) -> None:
@@ -96,7 +107,7 @@ class Settles:
         await self._idle.wait()
 
     def take(self) -> list[Settle]:
-        """Take a batch out; also called by the watchdog's thread when the loop is stuck."""
+        """Take a batch out, in whatever thread."""
         batch: list[Settle] = []
         size_chars = 0
         with self._taking:
@@ -108,12 +119,12 @@ class Settles:
 
     def unsettled_ids(self) -> list[str]:
         """Jobs whose outcome is not recorded yet."""
-        return [settle.id for settle in (*self._waiting, *self._in_flight)]
+        return [settle.id for settle in (*self._waiting, *self._in_flight, *self._aside, *self._lent)]
 
     async def settle(self, batch: Sequence[Settle]) -> None:
         """Record a batch, however long the database is away."""
         again = False
-        while True:
+        while batch:
             try:
                 lost = await self._database.rows(
                     "settle_jobs", **settle_parameters(self._worker_id, batch, again=again)
@@ -126,12 +137,36 @@ class Settles:
                 if error.diag.constraint_name is not None:  # no constraint's name: no partition
                     raise
                 await self._create_partitions()
+            except psycopg.errors.LockNotAvailable:
+                batch = await self._set_aside(batch)
             except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
                 await self._settle_apart(batch, error)
                 return
             else:
                 self._report_lost([row[0] for row in lost])
                 return
+
+    async def _set_aside(self, batch: Sequence[Settle]) -> Sequence[Settle]:
+        """Leave what somebody holds for later; the rest."""
+        try:
+            locked = {row[0] for row in await self._database.rows("list_locked", ids=[s.id for s in batch])}
+        except DatabaseUnavailable:
+            return batch
+        if not locked:
+            return batch
+        _log.warning(
+            "%d jobs are held by somebody's open transaction; their outcomes wait for it: %s",
+            len(locked), ", ".join(sorted(locked)[:5]),
+        )  # fmt: skip
+        held = [settle for settle in batch if settle.id in locked]
+        self._aside += held
+        self._loop.call_later(_ASIDE_S, self._take_up, held)
+        return [settle for settle in batch if settle.id not in locked]
+
+    def _take_up(self, held: Sequence[Settle]) -> None:
+        self._aside = [settle for settle in self._aside if settle not in held]
+        self._waiting.extend(held)
+        self._added.set()
 
     async def _create_partitions(self) -> None:
         try:

@@ -92,7 +92,7 @@ class Watchdog:
         return f"task {attempt.task_name} (job {attempt.id})" if attempt else "something"
 
     def _settle_for_the_loop(self) -> None:
-        batch = self._settles.take()
+        batch = self._settles.lend()
         if not batch:
             return
         try:
@@ -100,4 +100,6 @@ class Watchdog:
                 conn.execute(query("settle_jobs", self._database.schema), settle_parameters(self._worker_id, batch))
         except (psycopg.Error, DatabaseUnavailable):
             # Not our last chance: the loop settles them when it is free again, and sorts out what did arrive.
-            self._settles.put_back(batch)
+            self._settles.take_back(settled=False)
+        else:
+            self._settles.take_back(settled=True)

@@ -1,5 +1,8 @@
 -- Records the outcomes of attempts, final or not, in one statement. Only the holder of (job, run, lease) can: answers the
 -- ids that this worker no longer held. `again` says that an earlier call's answer was lost: what that call settled counts.
+--
+-- Whoever acts on a job in an open transaction holds its row: for him the batch does not wait, it raises 55P03 and the worker
+-- settles those that nobody holds (ENGINE 8).
 create or replace function headrace.settle_jobs(
     worker bigint, ids uuid[], runs integer[], outcomes text[], waits_s double precision[],
     results text[], errors text[], progresses text[], again boolean default false
@@ -7,6 +10,7 @@ create or replace function headrace.settle_jobs(
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
+set lock_timeout = '200ms'
 as $$
 declare
     settled uuid[];

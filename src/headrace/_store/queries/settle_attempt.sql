@@ -1,5 +1,3 @@
--- The fence of ctx.transaction(), on whatever connection the handler uses: the success of one attempt, last before COMMIT.
--- Answers the id if the attempt is no longer this worker's.
-select headrace.settle_jobs(
-    %(worker_id)s::bigint, array[%(id)s::uuid], array[%(run)s::integer], array['succeeded'], array[0]::float8[],
-    array[%(result)s::text], array[null]::text[], array[%(progress)s::text])::text
+-- The fence of ctx.transaction(), on whatever connection the handler uses, last before COMMIT.
+select headrace.settle_attempt(
+    %(worker_id)s::bigint, %(id)s::uuid, %(run)s::integer, %(result)s::text, %(progress)s::text)::text
