@@ -22,10 +22,11 @@ with turn as (
 ), woken as (
     select headrace.wake_queues(array_agg(distinct p.queue)) from promoted p having count(*) > 0
 ), moved as (
-    select count(*) as jobs, (select count(*) from woken) from promoted
+    select count(*) as jobs from promoted
 )
 select case when (select mine from turn) then m.jobs end,
        case when m.jobs = %(chunk)s then (select max(d.run_at) from due d) else coalesce(%(now)s::timestamptz, now()) end::text,
        case when m.jobs = %(chunk)s then (select d.id from due d order by d.run_at desc, d.id desc limit 1)
-            else 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid end::text
+            else 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid end::text,
+       (select count(*) from woken)
 from moved m
