@@ -22,7 +22,7 @@ from bench import environment, peers
 from bench.chart import chart
 from bench.context import Context, Row
 from bench.report import report
-from bench.results import CAVEATS, OURS, Results
+from bench.results import CAVEATS, OURS, OtherCircumstances, Results
 from bench.scenarios import ALONE, COMPARED
 from bench.server import Server
 from bench.sizes import FULL, SMOKE, Sizes
@@ -46,6 +46,9 @@ def main() -> int:
     failed = len(results.errors)
     try:
         run(results, arguments)
+    except OtherCircumstances as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         return 130

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 EVERYTHING = frozenset({"enqueue_one", "enqueue_many", "drain", "drain_two", "drain_sync", "latency"})
-ASYNC_ONLY = EVERYTHING - {"drain_sync"}
 
 
 class Peer:
