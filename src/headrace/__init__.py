@@ -3,6 +3,7 @@
 from headrace.app import Headrace
 from headrace.context import Context, current_context, inject
 from headrace.errors import (
+    AnswerLost,
     AppClosed,
     ConfigurationError,
     DatabaseError,
@@ -35,6 +36,7 @@ from headrace.task import Task
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnswerLost",
     "AppClosed",
     "AttemptInfo",
     "Cancel",
