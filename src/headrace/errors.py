@@ -8,6 +8,7 @@
     │   └── UnknownQueue          no registered task uses this queue
     ├── DatabaseError             the database cannot be used
     │   ├── DatabaseUnavailable   it does not answer, or refuses us
+    │   │   └── AnswerLost        nobody knows whether these jobs were enqueued
     │   ├── SchemaError           its schema is missing, older or newer than this code
     │   ├── WrongDatabase         a connection that is given is not to the job's database
     │   └── EmbeddedError         the embedded PostgreSQL cannot start, stop or be shared
@@ -36,6 +37,8 @@ from uuid import UUID
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from headrace.job import NewJob
+
 
 class HeadraceError(Exception):
     """The base of all errors of headrace."""
@@ -58,7 +61,30 @@ class DatabaseError(HeadraceError):
 
 
 class DatabaseUnavailable(DatabaseError):
-    """The database does not answer in time, or refuses the connection."""
+    """The database does not answer in time, or refuses the connection.
+
+    Attributes:
+        unanswered: Whether a statement was sent whose answer never came, so that it may have taken effect.
+    """
+
+    unanswered = False
+
+
+class AnswerLost(DatabaseUnavailable):
+    """The answer to an enqueue was lost, and so was the look-up after it: the jobs are there, or not.
+
+    Attributes:
+        jobs: Give them to `Headrace.enqueue_many` later: what is there already is not enqueued again.
+    """
+
+    unanswered = True
+
+    def __init__(self, message: str, jobs: list[NewJob]) -> None:
+        super().__init__(message)
+        self.jobs = jobs
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.jobs)
 
 
 class SchemaError(DatabaseError):

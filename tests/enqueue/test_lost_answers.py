@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace import DatabaseUnavailable, Headrace, Job, Task, Unique
+from headrace import AnswerLost, DatabaseUnavailable, Headrace, Job, Task, Unique
 from headrace._store.database import Database
+from tests.worker.proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -78,3 +81,76 @@ async def test_jobs_with_keys(app: Headrace, greet: Greet, rows: Ask, cut: list[
     assert await names(jobs) == ["plain", "holder", "own"]
     assert [job.existed for job in jobs] == [False, True, False]
     assert count() == 3
+
+
+# -- and the look-up after it fails, too --
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No statement waits for long."""
+    monkeypatch.setattr(Database.rows, "__defaults__", (0.3,))
+
+
+async def lose_an_answer(proxy: Proxy, job: Any, *, forward: bool) -> AnswerLost:
+    """What an enqueue of the name "Ada" raises whose connection is cut at it, and no other can be opened."""
+
+    async def stop_at_the_cut() -> None:
+        await proxy.cut.wait()
+        proxy.stop()
+
+    proxy.cut_at(b'"Ada"', forward=forward)  # not the statement's text, which is sent when it is prepared
+    stopping = asyncio.create_task(stop_at_the_cut())
+    with pytest.raises(AnswerLost) as lost:
+        await job
+    await stopping
+    return lost.value
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("forward", [True, False], ids=["there", "not there"])
+async def test_nobody_knows(database: str, count: Callable[[], int], forward: bool) -> None:
+    """The error says so, whether the job is there or not, and enqueues it at most once when it is given back."""
+    async with Proxy(database) as proxy, Headrace(proxy.url) as app, Headrace(database) as later:
+        greet = app.task(name="greet")(lambda name: None)
+        await app.open()
+        lost = await lose_an_answer(proxy, greet.enqueue("Ada"), forward=forward)
+        assert count() == forward
+        assert f"the enqueue of job {lost.jobs[0].id} was lost" in str(lost)
+        assert (lost.unanswered, pickle.loads(pickle.dumps(lost)).jobs) == (True, lost.jobs)
+        for _ in range(2):
+            assert [str(job.id) for job in await later.enqueue_many(lost.jobs)] == [lost.jobs[0].id]
+        assert count() == 1
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_nothing_was_sent(database: str, count: Callable[[], int]) -> None:
+    """Connections that broke while they were idle carry no statement: it is known that nothing was enqueued."""
+    async with Proxy(database) as proxy, Headrace(proxy.url) as app:
+        greet = app.task(name="greet")(lambda: None)
+        await asyncio.gather(*(greet.enqueue() for _ in range(20)))
+        proxy.stop()
+        await asyncio.sleep(0)
+        with pytest.raises(DatabaseUnavailable) as refused:
+            await greet.enqueue()
+        assert not isinstance(refused.value, AnswerLost)
+        assert (refused.value.unanswered, count()) == (False, 20)
+
+
+async def test_after_a_restart_no_statement_is_lost(
+    app: Headrace, greet: Greet, rows: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many idle connections it broke, the first try finds a live one."""
+    await asyncio.gather(*(greet.enqueue() for _ in range(20)))
+    tried: list[str] = []
+    connection = Database.connection
+
+    def noted(self: Database, name: str, *deadline: float) -> Any:
+        tried.append(name)
+        return connection(self, name, *deadline)
+
+    monkeypatch.setattr(Database, "connection", noted)
+    rows("""select pg_terminate_backend(pid, 5000) from pg_stat_activity
+            where datname = current_database() and pid <> pg_backend_pid() and application_name = 'headrace'""")
+    await greet.enqueue()
+    assert tried == ["insert_job"]

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 
 
@@ -16,6 +18,7 @@ def mypy(*arguments: str, cwd: Path) -> str:
     return checked.stdout + checked.stderr
 
 
-def test_right_calls_pass_and_wrong_ones_are_errors(tmp_path: Path) -> None:
-    """Each call in snippets.py is what its comment says: an ignore that nothing needs is reported, too."""
-    assert mypy("--warn-unused-ignores", "--cache-dir", str(tmp_path), str(HERE / "snippets.py"), cwd=tmp_path) == ""
+@pytest.mark.parametrize("snippets", sorted(HERE.glob("snippets*.py")), ids=lambda path: path.stem)
+def test_right_calls_pass_and_wrong_ones_are_errors(tmp_path: Path, snippets: Path) -> None:
+    """Each call in them is what its comment says: an ignore that nothing needs is reported, too."""
+    assert mypy("--warn-unused-ignores", "--cache-dir", str(tmp_path), str(snippets), cwd=tmp_path) == ""

@@ -10,7 +10,18 @@ from uuid import UUID
 import pytest
 
 import headrace
-from headrace import Cancel, DuplicateJob, Fail, HeadraceError, JobFailed, ResultTimeout, Snooze, errors
+from headrace import (
+    AnswerLost,
+    Cancel,
+    DuplicateJob,
+    Fail,
+    HeadraceError,
+    JobFailed,
+    NewJob,
+    ResultTimeout,
+    Snooze,
+    errors,
+)
 from headrace.errors import did_you_mean
 
 
@@ -58,6 +69,7 @@ def test_a_result_s_time_out_is_a_timeout_error() -> None:
 @pytest.mark.parametrize(
     "error",
     [
+        AnswerLost("lost", [NewJob("id", "task", "{}", "default", 0, 5)]),
         DuplicateJob("held", UUID(int=7)),
         JobFailed("no", {"kind": "exception"}),
         Snooze(2.5),

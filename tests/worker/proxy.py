@@ -80,6 +80,12 @@ class Proxy:
         for link in list(self._links):
             link.cut()
 
+    def stop(self) -> None:
+        """Cut every connection and refuse new ones, like a server that is stopped."""
+        assert self._server is not None
+        self._server.close()
+        self.cut_all()
+
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_unix_server(self._serve, self._directory / f".s.PGSQL.{PORT}")
         return self

@@ -150,22 +150,57 @@ class Database:
             name: What it is for: it appears in the error if the time runs out.
             deadline_s: How long, waiting for a free connection included.
         """
+        given = False
         try:
             async with asyncio.timeout(deadline_s):
                 cancellations = _cancellations()
-                async with self._pool.connection() as conn:
+                async with self._live_connection() as conn:
                     if _cancellations() > cancellations:
                         # Python 3.11's wait_for, inside the pool, swallows one that comes together with a connection.
                         raise asyncio.CancelledError
+                    given = True
                     yield conn
         except (TimeoutError, PoolTimeout) as error:
-            raise DatabaseUnavailable(
-                f"{name} got no answer from {without_password(self.url)} within {deadline_s:g} seconds"
-            ) from error
+            message = f"{name} got no answer from {without_password(self.url)} within {deadline_s:g} seconds"
+            raise _marked(DatabaseUnavailable(message), unanswered=given) from error
         except PoolClosed as error:
             raise AppClosed(f"{name} was called after the app was closed") from error
         except psycopg.Error as error:
-            raise translate(error, self.url, self.schema) from error
+            unanswered = given and not _is_answer(error)
+            raise _marked(translate(error, self.url, self.schema), unanswered=unanswered) from error
+
+    @asynccontextmanager
+    async def _live_connection(self) -> AsyncIterator[AsyncConnection]:
+        """One from the pool; those that broke while they were idle, as after a restart of the server, are dropped.
+
+        A statement that is sent on such a connection fails like one whose answer is lost.
+        """
+        while True:
+            async with self._pool.connection() as conn:
+                if not _has_broken(conn):
+                    yield conn
+                    return
+
+
+def _has_broken(conn: AsyncConnection) -> bool:
+    """Whether the server has closed an idle connection; asks only what has arrived here, so it costs microseconds."""
+    try:
+        conn.pgconn.consume_input()  # the server's last words, if there are any
+        conn.pgconn.consume_input()  # and the end
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
+def _is_answer(error: psycopg.Error) -> bool:
+    """Whether the server has refused the statement, instead of ending the session."""
+    return error.sqlstate is not None and not error.sqlstate.startswith(("08", "57P"))
+
+
+def _marked(error: Exception, *, unanswered: bool) -> Exception:
+    if isinstance(error, DatabaseUnavailable):
+        error.unanswered = unanswered
+    return error
 
 
 async def _prepare_if_direct(conn: AsyncConnection) -> None:

@@ -6,7 +6,8 @@
   with the jobs as one JSON text, so that any driver can carry it.
 
 An answer that is lost is not an enqueue that is lost, and not one to repeat either: ids are made here, so the next try,
-ours or the caller's, looks for them first.
+ours or the caller's, looks for them first. Where that cannot be asked either, `AnswerLost` says so: it is the one error
+after which jobs may be there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from uuid import UUID
 import psycopg
 
 from headrace._store.sql import query
-from headrace.errors import DatabaseUnavailable
+from headrace.errors import AnswerLost, DatabaseUnavailable
 from headrace.job import NewJob, Unique
 
 if TYPE_CHECKING:
@@ -39,8 +40,22 @@ async def enqueue(database: Database, jobs: Sequence[NewJob]) -> list[Placed]:
     """Enqueue on our own connection, in one transaction; again, once, if the connection breaks on the way."""
     try:
         return await _enqueue(database, jobs)
-    except (DatabaseUnavailable, psycopg.errors.UniqueViolation):
+    except (DatabaseUnavailable, psycopg.errors.UniqueViolation) as error:
+        may_be_there = not isinstance(error, DatabaseUnavailable) or error.unanswered
+    try:
         return await _enqueue_missing(database, jobs)
+    except DatabaseUnavailable as error:
+        if may_be_there or error.unanswered:
+            raise AnswerLost(_lost(jobs), list(jobs)) from error
+        raise
+
+
+def _lost(jobs: Sequence[NewJob]) -> str:
+    which = f"job {jobs[0].id}" if len(jobs) == 1 else f"{len(jobs)} jobs, the first of them {jobs[0].id},"
+    return (
+        f"the answer to the enqueue of {which} was lost, and it could not be looked up: it is there, or not. "
+        "Give this error's `jobs` to enqueue_many later: what is there is not enqueued again"
+    )
 
 
 async def _enqueue_missing(database: Database, jobs: Sequence[NewJob]) -> list[Placed]:
