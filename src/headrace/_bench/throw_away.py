@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
@@ -27,7 +27,8 @@ LOCK_TIMEOUT_MS = 5_000
 """A worker process that was killed leaves statements behind, which end within moments."""
 
 _TRIES = 4
-_ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_CTRL_C = (signal.SIGINT,)
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 def new_name() -> str:
@@ -96,20 +97,26 @@ def _drop(url: str, schema: str) -> None:
 
 @contextmanager
 def interrupted_by_any_signal() -> Iterator[None]:
-    """Let what asks a program to end do what Ctrl-C does: raise KeyboardInterrupt, so that everything is cleared up."""
-    with _handling(signal.default_int_handler):
+    """Let everything that asks a program to end do what Ctrl-C does: whoever is at work then clears up.
+
+    Under asyncio.run, Ctrl-C cancels the main task first; so what comes here becomes SIGINT, whoever handles that.
+    """
+    with (
+        _handling(lambda *_: signal.raise_signal(signal.SIGINT), _ENDING),
+        _handling(signal.default_int_handler, _CTRL_C),
+    ):
         yield
 
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    with _handling(signal.SIG_IGN):
+    with _handling(signal.SIG_IGN, _CTRL_C + _ENDING):
         yield
 
 
 @contextmanager
-def _handling(handler: signal.Handlers | Callable[..., None]) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in _ENDING}
+def _handling(handler: signal.Handlers | Callable[..., Any], numbers: tuple[signal.Signals, ...]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """`headrace bench`: how fast jobs go on this server, and what limits them."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,6 +44,7 @@ def bench(
 
     It works in a schema of its own, which is gone afterwards, and touches no other. Other users of the server feel it.
     """
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # interrupted in a COPY, it warns that it starts anew
     schema = new_name()
     app = unopened_app(url, schema)
     try:
