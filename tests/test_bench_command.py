@@ -244,6 +244,17 @@ def test_without_the_right_to_create_a_schema_it_refuses(visitor: str, database:
         assert conn.execute(BENCHES).fetchall() == []
 
 
+def test_where_nothing_can_be_written_it_refuses(database: str) -> None:
+    """A standby, or a role that may only read, is told apart from missing rights."""
+    with psycopg.connect(database, autocommit=True) as conn:
+        name = sql.Identifier(conn.info.dbname)
+        conn.execute(sql.SQL("alter database {} set default_transaction_read_only to on").format(name))
+    status, _, err = bench("--url", database)
+    assert status == 1
+    assert "may only be read here" in err
+    assert "Traceback" not in err
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [

@@ -101,6 +101,7 @@ async def measure(url: str, schema: str, sizes: Sizes, progress: Progress) -> Fi
         figures = Figures(server, os.cpu_count() or 1, sizes.concurrency)
         progress.show("server", figures)
         await Bench(app, conn, sizes, figures, progress).run()
+        progress.begin("dropping the schema")
         return figures
 
 

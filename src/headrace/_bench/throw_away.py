@@ -65,9 +65,10 @@ def _check(url: str) -> list[str]:
     with connect_sync(url) as conn, conn.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(statement("find_obstacles")).fetchone()
     assert found is not None
-    if found["is_standby"]:
+    if found["only_reads"]:
         raise DatabaseError(
-            f'database "{found["database"]}" is a standby, which only reads: give the bench the URL of its primary'
+            f'database "{found["database"]}" may only be read here: it is a standby, or default_transaction_read_only '
+            "is on. Give the bench the URL of its primary"
         )
     if not found["may_create"]:
         raise DatabaseError(

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 LABEL_WIDTH = 20
 FIGURE_WIDTH = 18
+REDRAWS_PER_S = 4
+"""Of what is going on: it takes its time from what is measured."""
+
 SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "max_wal_size", "shared_buffers")
 
 
@@ -70,7 +73,7 @@ def _progress(as_json: bool, url: str, schema: str) -> Iterator["Progress"]:
         return
     console = stdout()
     say(f"{without_password(url)}: in schema {schema}, which is dropped at the end")
-    with console.status("") if console.is_terminal else nullcontext() as status:
+    with console.status("", refresh_per_second=REDRAWS_PER_S) if console.is_terminal else nullcontext() as status:
         yield _Printed(console, status)
 
 
