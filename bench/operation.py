@@ -18,37 +18,30 @@ LATENCY_INTERVAL_S = 0.015
 
 
 async def warm_up(peer: Peer) -> dict[str, Any]:
-    await peer.open()
     await peer.enqueue(probe.WARM_UP)
-    await peer.close()
     return {}
 
 
 async def enqueue_one(peer: Peer, count: int) -> dict[str, Any]:
     peer.prepare(range(count))
-    await peer.open()
     await peer.enqueue(0)
     started = time.perf_counter()
     for n in range(1, count):
         await peer.enqueue(n)
     seconds = time.perf_counter() - started
-    await peer.close()
     return {"us_per_job": seconds / (count - 1) * 1e6}
 
 
 async def enqueue_many(peer: Peer, count: int) -> dict[str, Any]:
     peer.prepare(range(count))
-    await peer.open()
     started = time.perf_counter()
     await peer.enqueue_many(range(count))
     seconds = time.perf_counter() - started
-    await peer.close()
     return {"jobs_per_s": count / seconds}
 
 
 async def latency(peer: Peer, count: int) -> dict[str, Any]:
     """When each enqueue returned, on the clock that the workers' probe reads too."""
-    await peer.open()
     returned: dict[int, int] = {}
     following = time.monotonic()
     for n in range(count):
@@ -56,7 +49,6 @@ async def latency(peer: Peer, count: int) -> dict[str, Any]:
         await asyncio.sleep(max(0.0, following - time.monotonic()))
         await peer.enqueue(n)
         returned[n] = time.monotonic_ns()
-    await peer.close()
     return {"returned": returned}
 
 
@@ -66,6 +58,15 @@ ENQUEUES: dict[str, Callable[..., Coroutine[Any, Any, dict[str, Any]]]] = {
     "enqueue_many": enqueue_many,
     "latency": latency,
 }
+
+
+async def enqueue(peer: Peer, operation: str, *numbers: int) -> dict[str, Any]:
+    """One of them, with an open producer."""
+    await peer.open()
+    try:
+        return await ENQUEUES[operation](peer, *numbers)
+    finally:
+        await peer.close()
 
 
 def main() -> None:
@@ -78,7 +79,7 @@ def main() -> None:
     if operation == "install":
         peer.install()
     else:
-        result = asyncio.run(ENQUEUES[operation](peer, *map(int, numbers)))
+        result = asyncio.run(enqueue(peer, operation, *map(int, numbers)))
     print(json.dumps(result))
 
 

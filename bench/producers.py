@@ -27,7 +27,6 @@ GO_DEADLINE_S = 120.0
 
 async def steady(folder: Path, jobs_per_s: int, seconds: float) -> dict[str, Any]:
     """Jobs at a fixed rate, whatever the server does: one a call, or all that are due where the calls fall behind."""
-    await app.open()
     returned: dict[int, int] = {}
     jobs = int(jobs_per_s * seconds)
     following = calls = 0
@@ -46,14 +45,12 @@ async def steady(folder: Path, jobs_per_s: int, seconds: float) -> dict[str, Any
     async with asyncio.TaskGroup() as group:
         for _ in range(LANES):
             group.create_task(lane())
-    await app.close()
     probe.write_returned(folder, returned)
     return {"jobs_per_call": jobs / calls}
 
 
 async def refill(folder: Path, jobs: int) -> dict[str, Any]:
     """Keeps a backlog before the workers until so many jobs have been enqueued."""
-    await app.open()
     enqueued = 0
     while enqueued < jobs:
         if enqueued - probe.read(folder)[1] > BACKLOG_JOBS - REFILL_JOBS:
@@ -62,15 +59,12 @@ async def refill(folder: Path, jobs: int) -> dict[str, Any]:
         count = min(REFILL_JOBS, jobs - enqueued)
         await app.enqueue_many(noop.job(n) for n in range(enqueued, enqueued + count))
         enqueued += count
-    await app.close()
     return {}
 
 
 async def enqueuers(folder: Path, whose: str, connections: int, seconds: float) -> dict[str, Any]:
     """Many that enqueue one job after the other; counts from when the harness says go, all being connected by then."""
     count = 0
-    app.max_connections = connections
-    await app.open()
 
     async def loop(enqueue: Callable[[], Awaitable[Any]]) -> None:
         nonlocal count
@@ -117,18 +111,24 @@ async def _until(condition: Callable[[], bool], what: str) -> None:
         raise TimeoutError(f"waited {GO_DEADLINE_S:g} s in vain until {what}") from None
 
 
+async def produce(operation: str, folder: Path, words: list[str]) -> dict[str, Any]:
+    """One of them, with an open app."""
+    if operation == "enqueuers":
+        app.max_connections = int(words[1])
+    async with app:  # closed however it ends: psycopg's pool does not always let its loop end otherwise
+        match operation:
+            case "steady":
+                return await steady(folder, int(words[0]), float(words[1]))
+            case "refill":
+                return await refill(folder, int(words[0]))
+            case _:
+                return await enqueuers(folder, words[0], int(words[1]), float(words[2]))
+
+
 def main() -> None:
     operation, url, folder, *words = sys.argv[1:]
     os.environ["HEADRACE_URL"] = url
-    place = Path(folder)
-    match operation:
-        case "steady":
-            work = steady(place, int(words[0]), float(words[1]))
-        case "refill":
-            work = refill(place, int(words[0]))
-        case _:
-            work = enqueuers(place, words[0], int(words[1]), float(words[2]))
-    print(json.dumps(asyncio.run(work)))
+    print(json.dumps(asyncio.run(produce(operation, Path(folder), words))))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 PEER = "headrace"
 PROCESSES = 4
-READY_DEADLINE_S = 60.0
+READY_DEADLINE_S = 120.0
+END_DEADLINE_S = 60.0
 TRIGGER = "job_wake"
 
 
@@ -68,4 +69,5 @@ def _commits_per_s(context: Context, whose: str, *, notify: bool) -> float:
 
         wait_for("all enqueuers are connected", all_are_enqueueing, READY_DEADLINE_S)
         (folder / "go").touch()
-        return sum(float(process.answer()["commits_per_s"]) for process in running)
+        deadline_s = sizes.enqueuers_s + END_DEADLINE_S
+        return sum(float(process.answer(deadline_s)["commits_per_s"]) for process in running)
