@@ -33,7 +33,7 @@ Parameters = dict[str, Any]
 READS_EVERYTHING = {"count_queues": "the numbers of all unfinished jobs"}
 SMALL = {
     "beat_workers", "copy_jobs", "create_partitions", "create_partitions_now", "drain_worker", "drop_partition", "end_lease", "has_lease",
-    "list_beats", "list_objects", "list_partitions", "list_queue_settings", "list_workers", "list_writers", "read_clock", "read_instance",
+    "list_beats", "list_objects", "list_partitions", "list_queue_settings", "list_workers", "list_writers", "read_backend_pid", "read_clock", "read_instance",
     "register_queues", "register_tasks", "register_worker", "set_queue",
 }  # fmt: skip
 """These read none of the large tables; drop_partition has a test of its own."""

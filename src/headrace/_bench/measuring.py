@@ -119,7 +119,7 @@ async def _hears(url: str, schema: str, conn: AsyncConnection) -> bool:
     channel = f"{schema}_hears"
     async with connect(url, "headrace bench") as listener:
         await listener.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
-        await conn.execute("select pg_notify(%s, '')", [channel])
+        await conn.execute(statement("notify"), {"channel": channel})
         async for _ in listener.notifies(timeout=HEARING_DEADLINE_S, stop_after=1):
             return True
     return False
@@ -182,7 +182,7 @@ class Bench:
 
     async def _round_trip(self) -> float:
         started = time.perf_counter()
-        await self._conn.execute("select 1")
+        await self._conn.execute(statement("answer"))
         return time.perf_counter() - started
 
     async def _commit(self) -> float:
@@ -218,7 +218,7 @@ class Bench:
 
     async def _round(self, workers: list[BenchWorker]) -> Round:
         jobs = self._sizes.jobs
-        (since,) = await self._row(sql.SQL("select clock_timestamp()"))
+        (since,) = await self._row(statement("read_clock"))
         wal, cpu_s, core_wait_s = await self._wal_position(), _cpu_s(workers), _core_wait_s(workers)
         await self._work_off(jobs)
         cpu_s, waited_s = _cpu_s(workers) - cpu_s, _core_wait_s(workers)
@@ -259,9 +259,7 @@ class Bench:
 
     # -- asking the server --
 
-    async def _row(
-        self, question: LiteralString | sql.SQL, parameters: dict[str, Any] | None = None
-    ) -> tuple[Any, ...]:
+    async def _row(self, question: LiteralString, parameters: dict[str, Any] | None = None) -> tuple[Any, ...]:
         row = await (await self._conn.execute(question, parameters)).fetchone()
         assert row is not None
         return row

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -75,7 +76,7 @@ class Database:
             max_size=max_connections,
             timeout=DEADLINE_S,
             reconnect_timeout=0,
-            configure=_prepare_if_direct,
+            configure=partial(_prepare_if_direct, schema=schema),
             open=False,
             name=application,
         )
@@ -118,7 +119,7 @@ class Database:
                     try:
                         cursor = await conn.execute(statement, parameters, prepare=name in PREPARED)
                     except psycopg.errors.FeatureNotSupported:
-                        await conn.execute("deallocate all")  # a migration changed what it answers: prepare it anew
+                        await _forget_prepared(conn)  # a migration may have changed what it answers
                         raise
                     return await cursor.fetchall() if cursor.description else []
             except (
@@ -203,16 +204,21 @@ def _marked(error: Exception, *, unanswered: bool) -> Exception:
     return error
 
 
-async def _prepare_if_direct(conn: AsyncConnection) -> None:
+async def _prepare_if_direct(conn: AsyncConnection, *, schema: str) -> None:
     """Allow prepared statements where they stay with their connection: where no pooler is in between.
 
     A pooler makes up the process id that it tells its clients. It may support prepared statements all the same;
     those that do not answer with errors that name other clients' statements (ENGINE 9).
     """
-    cursor = await conn.execute("select pg_backend_pid()", prepare=False)
-    row = await cursor.fetchone()
+    row = await (await conn.execute(query("read_backend_pid", schema), prepare=False)).fetchone()
     if row == (conn.info.backend_pid,):
         conn.prepare_threshold = 5  # any number: each call says whether it is to be prepared
+
+
+async def _forget_prepared(conn: AsyncConnection) -> None:
+    """Prepare everything anew. Not behind a pooler: the server's statements may be those of other clients."""
+    if conn.prepare_threshold is not None:
+        await conn.execute("deallocate all")
 
 
 def _cancellations() -> int:
