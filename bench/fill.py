@@ -21,8 +21,7 @@ def add_finished(database: Database, jobs: int) -> None:
             attempts, max_attempts, queue, task, args)
         select uuidv7(-age), 'succeeded', 'normal', false, now() - age + interval '2 ms', now() - age + interval '1 ms',
                now() - age, now() - age, 1, 1, 0, 1, 5, 'default', 'noop', jsonb_build_object('n', n)
-        from (select n, interval '{DAYS} days' * (1 - n::float8 / {jobs}) + interval '1 minute' as age
-              from generate_series(1, {jobs}) n) g
+        from {aged(jobs)}
         """
     )
     settle_down(database)
@@ -35,8 +34,7 @@ def add_scheduled(database: Database, jobs: int) -> None:
         insert into headrace.job (id, state, position, created_at, run_at, max_attempts, queue, task, args)
         select uuidv7(-age), 'scheduled', null, now() - age, now() + interval '1 day' + interval '29 days' * random(),
                5, 'default', 'noop', jsonb_build_object('n', n)
-        from (select n, interval '{DAYS} days' * (1 - n::float8 / {jobs}) + interval '1 minute' as age
-              from generate_series(1, {jobs}) n) g
+        from {aged(jobs)}
         """
     )
     settle_down(database)
@@ -51,6 +49,13 @@ def add_queued(database: Database, jobs: int) -> None:
         from generate_series(1, {jobs}) n
         """
     )
+
+
+def aged(jobs: int) -> str:
+    """The numbers of so many jobs, and their ages: spread evenly over the last days."""
+    return f"""(
+        select n, interval '{DAYS} days' * (1 - n::float8 / {jobs}) + interval '1 minute' as age
+        from generate_series(1, {jobs}) n) g"""
 
 
 def settle_down(database: Database) -> None:
