@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headrace._worker.fenced import Fenced, HandlerConnections
-from headrace._worker.running import Threads, call_through, complete_arguments, read_arguments, unwrap_outcome
+from headrace._worker.running import call_through, complete_arguments, read_arguments, unwrap_outcome
 from headrace.context import Context, _current
 from headrace.errors import DatabaseUnavailable, InvalidArguments
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headrace._worker.processes import Processes
     from headrace._worker.reports import Reports
     from headrace._worker.settles import Settles
+    from headrace._worker.threads import Threads
     from headrace._worker.timings import Timings
     from headrace.app import Headrace
     from headrace.task import Task, TaskSettings

@@ -1,15 +1,9 @@
-"""How handlers are called: middleware, dependencies, and where the call happens."""
+"""How handlers are called: arguments, dependencies, middleware."""
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import inspect
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from headrace.context import Context, _current
 from headrace.errors import ConfigurationError, InvalidArguments
 from headrace.outcomes import Outcome
 
@@ -17,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from headrace._arguments import Arguments
+    from headrace.context import Context
     from headrace.middleware import Middleware
     from headrace.task import Task
 
@@ -88,63 +83,3 @@ def unwrap_outcome(returned: Any) -> Any:
     if isinstance(returned, Outcome):
         raise returned
     return returned
-
-
-class Threads:
-    """Runs functions in threads, with the context variables of the attempt.
-
-    Callers take one of `places` first, so that what waits for a thread has not begun: its time-out does not run, and it
-    can be cancelled. Finished calls wake the loop once for as many as have gathered, since waking it is what costs.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.places = asyncio.Semaphore(size)
-        self._pool = ThreadPoolExecutor(size, thread_name_prefix="headrace-task")
-        self._loop = asyncio.get_running_loop()
-        self._finished: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
-        self._woken = False
-
-    async def run(self, context: Context, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """Call a function in a thread, wait for it, and give what it returns or raises."""
-        future: asyncio.Future[Any] = self._loop.create_future()
-        self._pool.submit(contextvars.copy_context().run, self._call, future, context, function, args, kwargs)
-        return await future
-
-    def _call(
-        self,
-        future: asyncio.Future[Any],
-        context: Context,
-        function: Callable[..., Any],
-        args: list[Any],
-        kwargs: dict[str, Any],
-    ) -> None:
-        _current.set(context)
-        result, error = None, None
-        try:
-            result = unwrap_outcome(function(*args, **kwargs))
-            if inspect.iscoroutine(result):
-                result.close()
-                raise ConfigurationError(f"{function!r} returned a coroutine: make the task itself `async def`")
-        except BaseException as raised:  # noqa: BLE001 - it is the attempt's outcome
-            error = raised
-        self._finished.append((future, result, error))
-        if not self._woken:
-            self._woken = True
-            self._loop.call_soon_threadsafe(self._deliver)
-
-    def _deliver(self) -> None:
-        self._woken = False
-        while self._finished:
-            future, result, error = self._finished.popleft()
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(result)
-            elif isinstance(error, StopIteration):
-                future.set_exception(RuntimeError("the handler raised StopIteration"))
-            else:
-                future.set_exception(error)
-
-    def close(self) -> None:
-        """Take no more calls; those that run are not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -28,8 +28,8 @@ from headrace._worker.maintenance import Maintenance
 from headrace._worker.processes import Processes
 from headrace._worker.reports import Reports
 from headrace._worker.runner import Runner
-from headrace._worker.running import Threads
 from headrace._worker.settles import Settles
+from headrace._worker.threads import Threads
 from headrace._worker.timings import Timings
 from headrace._worker.watchdog import Watchdog
 from headrace.errors import DatabaseUnavailable, LeaseLost, WorkerError
