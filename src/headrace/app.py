@@ -19,6 +19,7 @@ from headrace._store import enqueue as enqueue_store
 from headrace._store.database import Database
 from headrace._store.foreign import SyncForeign, adapt, is_async
 from headrace._store.sql import check_schema_name, query
+from headrace._store.stream import check_new
 from headrace.context import is_running_here
 from headrace.errors import (
     AppClosed,
@@ -390,15 +391,16 @@ class Headrace:
         """Enqueue jobs made by `task.job(...)`, all or none, in one transaction.
 
         Args:
-            jobs: Any number.
+            jobs: Any number. While the server stores some, a generator makes the next; a slow one makes all of them
+                first, so that it holds no transaction open.
             conn: Enqueue inside this connection's transaction; see `Task.options`.
         """
-        new = _new_jobs(jobs)
-        if not new:
-            return []
         if conn is None:
-            placed = await enqueue_store.enqueue((await self._here()).database, new)
+            placed = await enqueue_store.enqueue((await self._here()).database, jobs)
         else:
+            new = _new_jobs(jobs)
+            if not new:
+                return []
             foreign = adapt(conn)
             answer = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)})
             rows = await cast("Awaitable[Any]", answer) if is_async(foreign) else cast("list[Any]", answer)
@@ -505,8 +507,7 @@ class _TaskDecorator(Protocol):
 def _new_jobs(jobs: Iterable[NewJob]) -> list[NewJob]:
     new = list(jobs)
     for job in new:
-        if not isinstance(job, NewJob):
-            raise ConfigurationError(f"enqueue_many takes what task.job(...) makes, not {job!r}")
+        check_new(job)
     return new
 
 

@@ -1,7 +1,7 @@
 """The ways in for new jobs.
 
 * One job without a unique key on our own connection: a plain INSERT (insert_job.sql).
-* Many of them: COPY.
+* Many of them: COPY, while the caller's iterable makes those that follow.
 * Everything else (unique keys, arguments above 2 kB, delays in bulk, connections of the caller): headrace.enqueue_jobs,
   with the jobs as one JSON text, so that any driver can carry it.
 
@@ -13,6 +13,7 @@ after which jobs may be there.
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -20,11 +21,12 @@ from uuid import UUID
 import psycopg
 
 from headrace._store.sql import query
+from headrace._store.stream import IterableFailed, Stream
 from headrace.errors import AnswerLost, DatabaseUnavailable
-from headrace.job import NewJob, Unique
+from headrace.job import DEFAULT_OPTIONS, NewJob, Unique
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from headrace._store.database import Database
 
@@ -32,21 +34,29 @@ INLINE_ARGS_BYTES = 2048
 """Arguments up to this size live in the job's row; larger ones are written once, elsewhere (ENGINE 21)."""
 
 COPY_DEADLINE_S = 300.0
+Buffer = bytes | bytearray | memoryview
 Placed = tuple[str, bool]
 """A job's id, and whether it existed before."""
 
 
-async def enqueue(database: Database, jobs: Sequence[NewJob]) -> list[Placed]:
+async def enqueue(database: Database, jobs: Iterable[NewJob]) -> list[Placed]:
     """Enqueue on our own connection, in one transaction; again, once, if the connection breaks on the way."""
+    stream = Stream(jobs)
     try:
-        return await _enqueue(database, jobs)
+        return await _enqueue(database, stream)
+    except IterableFailed as failure:
+        raise failure.error from None
     except (DatabaseUnavailable, psycopg.errors.UniqueViolation) as error:
         may_be_there = not isinstance(error, DatabaseUnavailable) or error.unanswered
     try:
-        return await _enqueue_missing(database, jobs)
+        everything = stream.everything()
+    except IterableFailed as failure:
+        raise failure.error from None
+    try:
+        return await _enqueue_missing(database, everything)
     except DatabaseUnavailable as error:
         if may_be_there or error.unanswered:
-            raise AnswerLost(_lost(jobs), list(jobs)) from error
+            raise AnswerLost(_lost(everything), everything) from error
         raise
 
 
@@ -72,46 +82,73 @@ async def _call_function(database: Database, jobs: Sequence[NewJob]) -> list[Pla
     return [(str(job_id), existed) for _, job_id, existed in rows]
 
 
-async def _enqueue(database: Database, jobs: Sequence[NewJob]) -> list[Placed]:
-    if any(_needs_function(job, len(jobs)) for job in jobs):
-        return await _call_function(database, jobs)
-    if len(jobs) == 1:
-        await database.rows("insert_job", **_row(jobs[0]))
-    else:
-        await _copy(database, jobs)
-    return [(job.id, False) for job in jobs]
+async def _enqueue(database: Database, stream: Stream) -> list[Placed]:
+    first = stream.take()
+    if stream.slow or any(map(_is_no_row, first)):
+        first = stream.everything()
+    if len(first) == 1 and not _needs_function(first[0]):
+        await database.rows("insert_job", **_row(first[0]))
+        return [(first[0].id, False)]
+    if any(map(_is_no_row, first)):
+        return await _call_function(database, first)
+    return await _copy(database, stream, first) if first else []
 
 
-def _needs_function(job: NewJob, count: int) -> bool:
+def _needs_function(job: NewJob) -> bool:
     options = job.options
     if options.unique is not None or len(job.args) > INLINE_ARGS_BYTES // 2:
         return options.unique is not None or len(job.args.encode()) > INLINE_ARGS_BYTES
-    return count > 1 and (
-        options.delay is not None or options.run_at is not None or isinstance(options.expires, timedelta)
+    return False
+
+
+def _is_no_row(job: NewJob) -> bool:
+    """Whether COPY cannot say it: times that are counted from the database's clock, and what needs the function."""
+    options = job.options
+    return _needs_function(job) or (
+        options is not DEFAULT_OPTIONS
+        and (options.delay is not None or options.run_at is not None or isinstance(options.expires, timedelta))
     )
 
 
-async def _copy(database: Database, jobs: Sequence[NewJob]) -> None:
-    statement = query("copy_jobs", database.schema)
-    woken: set[str] = set()
+async def _copy(database: Database, stream: Stream, chunk: Sequence[NewJob]) -> list[Placed]:
+    """COPY the chunk and those that follow: while the server reads one, the caller's iterable makes the next.
+
+    From the first job on that is no row, the rest goes through the function, in the same transaction.
+    """
+    copied = 0
     async with (
         database.connection("copy_jobs", COPY_DEADLINE_S) as conn,
+        nullcontext() if stream.ended else conn.transaction(),
         conn.cursor() as cursor,
-        cursor.copy(statement) as copy,
     ):
-        format_row = copy.formatter.write_row  # AsyncCopy.write_row makes a coroutine of each row
-        for job in jobs:
-            wake = job.queue not in woken
-            if wake:
-                woken.add(job.queue)
-            options = job.options
-            filled = format_row((
-                job.id, job.queue, job.task, job.args, job.priority, job.max_attempts, wake, options.expires,
-                options.tenant, options.correlation_id, list(options.tags) if options.tags is not None else None,
-                json.dumps(options.metadata) if options.metadata is not None else None,
-            ))  # fmt: skip
-            if filled:
-                await copy.writer.write(filled)
+        async with cursor.copy(query("copy_jobs", database.schema)) as copy:
+            woken: set[str] = set()
+            while chunk and not any(map(_is_no_row, chunk)):
+                for filled in _format(chunk, woken, copy.formatter.write_row):
+                    await copy.writer.write(filled)
+                copied += len(chunk)
+                chunk = stream.take()
+        rest = stream.everything()[copied:]
+        if rest:
+            await cursor.execute(query("enqueue_jobs", database.schema), {"jobs": as_json(rest)}, prepare=False)
+            placed = [(str(job_id), existed) for _, job_id, existed in await cursor.fetchall()]
+    return [(job.id, False) for job in stream.everything()[:copied]] + (placed if rest else [])
+
+
+def _format(jobs: Sequence[NewJob], woken: set[str], write_row: Callable[[Sequence[Any]], Buffer]) -> Iterator[Buffer]:
+    """The jobs as COPY reads them, some kilobytes at a time; AsyncCopy.write_row would make a coroutine of each."""
+    for job in jobs:
+        wake = job.queue not in woken
+        if wake:
+            woken.add(job.queue)
+        options = job.options
+        filled = write_row((
+            job.id, job.queue, job.task, job.args, job.priority, job.max_attempts, wake, options.expires,
+            options.tenant, options.correlation_id, list(options.tags) if options.tags is not None else None,
+            json.dumps(options.metadata) if options.metadata is not None else None,
+        ))  # fmt: skip
+        if filled:
+            yield filled
 
 
 def _row(job: NewJob) -> dict[str, Any]:
