@@ -155,12 +155,15 @@ class Database:
         try:
             async with asyncio.timeout(deadline_s):
                 cancellations = _cancellations()
-                async with self._live_connection() as conn:
+                conn = await self._live_connection()
+                try:
                     if _cancellations() > cancellations:
                         # Python 3.11's wait_for, inside the pool, swallows one that comes together with a connection.
                         raise asyncio.CancelledError
                     given = True
                     yield conn
+                finally:
+                    await self._pool.putconn(conn)  # rolls back or closes what is not as it was
         except (TimeoutError, PoolTimeout) as error:
             message = f"{name} got no answer from {without_password(self.url)} within {deadline_s:g} seconds"
             raise _marked(DatabaseUnavailable(message), unanswered=given) from error
@@ -170,17 +173,16 @@ class Database:
             unanswered = given and not _is_answer(error)
             raise _marked(translate(error, self.url, self.schema), unanswered=unanswered) from error
 
-    @asynccontextmanager
-    async def _live_connection(self) -> AsyncIterator[AsyncConnection]:
+    async def _live_connection(self) -> AsyncConnection:
         """One from the pool; those that broke while they were idle, as after a restart of the server, are dropped.
 
         A statement that is sent on such a connection fails like one whose answer is lost.
         """
         while True:
-            async with self._pool.connection() as conn:
-                if not _has_broken(conn):
-                    yield conn
-                    return
+            conn: AsyncConnection = await self._pool.getconn()
+            if not _has_broken(conn):
+                return conn
+            await self._pool.putconn(conn)
 
 
 def _has_broken(conn: AsyncConnection) -> bool:
