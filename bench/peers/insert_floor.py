@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from bench.peers.floor import Floor, columns, row
 
-COMPUTED = {"position": "nextval('headrace.job_position')", "run_at": "now()"}
-"""What the server fills in."""
-
 
 class Queue(Floor):
     settings = "psycopg, autocommit; INSERT of the same columns into headrace's table, prepared; wakes nobody"
@@ -14,8 +11,8 @@ class Queue(Floor):
     wake = False
 
     def prepare(self, numbers: range) -> None:
-        names = columns("insert_job")
-        values = ", ".join(COMPUTED.get(name, f"%({name})s") for name in names)
+        names = columns("insert_due_job")
+        values = ", ".join(f"%({name})s" for name in names)
         self.statement = f"insert into headrace.job ({', '.join(names)}) values ({values})".encode()
         self.rows = [row(n, wake=self.wake) for n in numbers]
 

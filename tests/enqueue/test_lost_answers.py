@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Greet = Task[..., ..., str]
     Ask = Callable[..., list[tuple[Any, ...]]]
 
-ENQUEUES = {"insert_job", "copy_jobs", "enqueue_jobs"}
+ENQUEUES = {"insert_job", "insert_due_job", "copy_jobs", "enqueue_jobs"}
 
 
 @pytest.fixture(params=["before", "after"])
@@ -153,4 +153,4 @@ async def test_after_a_restart_no_statement_is_lost(
     rows("""select pg_terminate_backend(pid, 5000) from pg_stat_activity
             where datname = current_database() and pid <> pg_backend_pid() and application_name = 'headrace'""")
     await greet.enqueue()
-    assert tried == ["insert_job"]
+    assert tried == ["insert_due_job"]

@@ -152,6 +152,8 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("insert_job", "", constant(id="01a20612-2238-7290-adfa-8326ac4bc2c4", run_at=None, delay_s=0, expires_at=None,
                                 expires_s=None, priority=0, max_attempts=1, queue="q1", task="task1", args="{}", tenant=None,
                                 correlation_id=None, tags=None, metadata=None), set()),
+    ("insert_due_job", "", constant(id="01a20612-2238-7290-adfa-8326ac4bc2c5", priority=0, max_attempts=1, queue="q1",
+                                    task="task1", args="{}"), set()),
     ("promote_jobs", "", constant(now=None, chunk=1000, **FROM_START), {"job_due", "job_pkey"}),
     ("next_due", "", constant(now=None, after="-infinity"), {"job_due"}),
     ("list_locked", "", lambda large: {"ids": [a.id for a in large.running]}, {"job_pkey"}),

@@ -1,6 +1,6 @@
 """The ways in for new jobs.
 
-* One job without a unique key on our own connection: a plain INSERT (insert_job.sql).
+* One job without a unique key on our own connection: a plain INSERT (insert_job.sql, insert_due_job.sql).
 * Many of them: COPY, while the caller's iterable makes those that follow.
 * Everything else (unique keys, arguments above 2 kB, delays in bulk, connections of the caller): headrace.enqueue_jobs,
   with the jobs as one JSON text, so that any driver can carry it.
@@ -87,11 +87,21 @@ async def _enqueue(database: Database, stream: Stream) -> list[Placed]:
     if stream.slow or any(map(_is_no_row, first)):
         first = stream.everything()
     if len(first) == 1 and not _needs_function(first[0]):
-        await database.rows("insert_job", **_row(first[0]))
+        await _insert(database, first[0])
         return [(first[0].id, False)]
     if any(map(_is_no_row, first)):
         return await _call_function(database, first)
     return await _copy(database, stream, first) if first else []
+
+
+async def _insert(database: Database, job: NewJob) -> None:
+    if job.options is DEFAULT_OPTIONS:
+        await database.rows(
+            "insert_due_job", id=job.id, task=job.task, queue=job.queue, args=job.args, priority=job.priority,
+            max_attempts=job.max_attempts,
+        )  # fmt: skip
+    else:
+        await database.rows("insert_job", **_row(job))
 
 
 def _needs_function(job: NewJob) -> bool:
