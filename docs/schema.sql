@@ -317,7 +317,7 @@ begin
         attempts, max_attempts, queue, task, args, result, error, progress, unique_key, tenant, correlation_id, tags, metadata)
     select g.id, g.final, headrace.retention_class(k.age),
            k.count is not null or k.age < headrace.class_age(headrace.retention_class(k.age)),
-           now(), g.claimed_at, g.created_at, g.run_at, g.expires_at, g.worker_id, g.run, g.priority,
+           now(), g.claimed_at, g.created_at, nullif(g.run_at, g.created_at), g.expires_at, g.worker_id, g.run, g.priority,
            g.attempts + (g.state = 'running' and g.final <> 'cancelled')::integer, g.max_attempts, g.queue, g.task, g.args,
            g.result::jsonb,
            coalesce(g.error::jsonb, case when g.cancel_reason is not null and g.final = 'cancelled'
@@ -332,6 +332,7 @@ begin
                case g.final when 'succeeded' then t.succeeded_count
                             when 'failed' then t.failed_count
                             else t.cancelled_count end as count) k
+    order by g.id
     returning id;
 end
 $$;
@@ -890,7 +891,7 @@ CREATE TABLE headrace.job_history (
     finished_at timestamp with time zone NOT NULL,
     claimed_at timestamp with time zone NOT NULL,
     created_at timestamp with time zone NOT NULL,
-    run_at timestamp with time zone NOT NULL,
+    run_at timestamp with time zone,
     expires_at timestamp with time zone,
     worker_id bigint NOT NULL,
     run integer NOT NULL,
@@ -919,7 +920,7 @@ CREATE TABLE headrace.job_history_long (
     finished_at timestamp with time zone CONSTRAINT job_history_finished_at_not_null NOT NULL,
     claimed_at timestamp with time zone CONSTRAINT job_history_claimed_at_not_null NOT NULL,
     created_at timestamp with time zone CONSTRAINT job_history_created_at_not_null NOT NULL,
-    run_at timestamp with time zone CONSTRAINT job_history_run_at_not_null NOT NULL,
+    run_at timestamp with time zone,
     expires_at timestamp with time zone,
     worker_id bigint CONSTRAINT job_history_worker_id_not_null NOT NULL,
     run integer CONSTRAINT job_history_run_not_null NOT NULL,
@@ -948,7 +949,7 @@ CREATE TABLE headrace.job_history_normal (
     finished_at timestamp with time zone CONSTRAINT job_history_finished_at_not_null NOT NULL,
     claimed_at timestamp with time zone CONSTRAINT job_history_claimed_at_not_null NOT NULL,
     created_at timestamp with time zone CONSTRAINT job_history_created_at_not_null NOT NULL,
-    run_at timestamp with time zone CONSTRAINT job_history_run_at_not_null NOT NULL,
+    run_at timestamp with time zone,
     expires_at timestamp with time zone,
     worker_id bigint CONSTRAINT job_history_worker_id_not_null NOT NULL,
     run integer CONSTRAINT job_history_run_not_null NOT NULL,
@@ -977,7 +978,7 @@ CREATE TABLE headrace.job_history_short (
     finished_at timestamp with time zone CONSTRAINT job_history_finished_at_not_null NOT NULL,
     claimed_at timestamp with time zone CONSTRAINT job_history_claimed_at_not_null NOT NULL,
     created_at timestamp with time zone CONSTRAINT job_history_created_at_not_null NOT NULL,
-    run_at timestamp with time zone CONSTRAINT job_history_run_at_not_null NOT NULL,
+    run_at timestamp with time zone,
     expires_at timestamp with time zone,
     worker_id bigint CONSTRAINT job_history_worker_id_not_null NOT NULL,
     run integer CONSTRAINT job_history_run_not_null NOT NULL,
@@ -1071,7 +1072,7 @@ UNION ALL
     h.result,
     h.error,
     h.created_at,
-    h.run_at,
+    COALESCE(h.run_at, h.created_at) AS run_at,
     h.expires_at,
     NULLIF(h.claimed_at, '-infinity'::timestamp with time zone) AS claimed_at,
     h.finished_at,

@@ -15,7 +15,7 @@ from (
     where j.id = any(%(ids)s::uuid[])
     union all
     select h.id, h.state, h.task, h.queue, h.priority, h.attempts, h.max_attempts, h.run, h.args, h.result, h.error,
-           h.created_at, h.run_at, h.expires_at, h.claimed_at, h.finished_at, h.worker_id, h.unique_key, null, null,
-           h.tenant, h.correlation_id, h.tags, h.metadata, h.progress
+           h.created_at, coalesce(h.run_at, h.created_at), h.expires_at, h.claimed_at, h.finished_at, h.worker_id, h.unique_key,
+           null, null, h.tenant, h.correlation_id, h.tags, h.metadata, h.progress
     from headrace.job_history h
     where h.id = any(%(ids)s::uuid[]) and h.finished_at >= headrace.uuid7_floor_of(%(ids)s::uuid[])) f
