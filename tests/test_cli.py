@@ -45,6 +45,10 @@ TABLES = (
     "queue",
     "task",
     "worker",
+    "schedule",
+    "schedule_due",
+    "schedule_code",
+    "tick",
 )
 LIST_KEYS = {
     "id", "state", "task", "queue", "priority", "attempts", "max_attempts", "created_at", "run_at", "claimed_at",

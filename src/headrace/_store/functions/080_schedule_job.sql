@@ -5,6 +5,7 @@ create or replace function headrace.schedule_job(
 ) returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
 as $$
     select jsonb_strip_nulls(jsonb_build_object(
                'id', id, 'task', s.task, 'queue', s.queue, 'priority', s.priority,
