@@ -240,7 +240,7 @@ class Headrace:
         catch_up: CatchUp = "latest",
         catch_up_limit: int = 100,
         overlap: Overlap = "skip",
-        jitter: timedelta = timedelta(0),  # noqa: B008 - it cannot change
+        jitter: timedelta = timedelta(0),
         start_at: datetime | None = None,
         end_at: datetime | None = None,
         queue: str | None = None,
@@ -251,8 +251,8 @@ class Headrace:
     ) -> Callable[[TaskT], TaskT]:
         """Declare a schedule of a task; a decorator, put on top of `@app.task`. A task may have several.
 
-        Workers store it when they start. What an operator changes stays until the declaration itself changes; a schedule
-        that is no longer declared is disabled. docs/schedules.md has the rules.
+        Workers store it when they start. What an operator changes stays until the declaration itself changes; what is
+        no longer declared is disabled. docs/schedules.md has the rules.
 
         Args:
             cron: Five fields, as in Debian's cron: "0 9 * * MON-FRI"; or @hourly, @daily, @weekly, @monthly, @yearly.
@@ -268,7 +268,7 @@ class Headrace:
             overlap: What happens when a moment comes and an earlier job has not finished: "skip" (the moment gets no
                 job), "queue" (its job waits), "cancel" (the earlier one is cancelled, and its job waits until that has
                 ended) or "allow" (they run side by side).
-            jitter: Each moment is put off by its own part of this time: the same in every worker, and each time one asks.
+            jitter: Each moment is put off by its own part of this time, the same in every worker.
             start_at: No moments before this (aware) time.
             end_at: None from this (aware) time on.
             queue: Another queue than the task's.
@@ -282,11 +282,11 @@ class Headrace:
             ConfigurationError: It makes no sense, or the name is taken.
             InvalidArguments: The arguments do not fit the task.
         """
-        options = dict(
-            cron=cron, every=every, at=at, timezone=timezone, catch_up=catch_up, catch_up_limit=catch_up_limit,
-            overlap=overlap, jitter=jitter, start_at=start_at, end_at=end_at, queue=queue, priority=priority,
-            tenant=tenant, tags=tags, per_tenant=per_tenant,
-        )  # fmt: skip
+        options = {
+            "cron": cron, "every": every, "at": at, "timezone": timezone, "catch_up": catch_up, "overlap": overlap,
+            "catch_up_limit": catch_up_limit, "jitter": jitter, "start_at": start_at, "end_at": end_at, "queue": queue,
+            "priority": priority, "tenant": tenant, "tags": tags, "per_tenant": per_tenant,
+        }  # fmt: skip
 
         def register(task: TaskT) -> TaskT:
             if not isinstance(task, Task):

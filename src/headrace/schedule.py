@@ -66,7 +66,7 @@ class Schedule:
         edited_at: When somebody last changed what code declares; None: it is as declared.
         edited_by: Who.
         created_at: When it was first stored.
-        next_due: When it is due next (of its tenants, the first); None: never, or not known for a moment after a change.
+        next_due: When it is due next (of its tenants, the first); None: never, or not known yet after a change.
         skip_next: Whether that moment gets no job.
         problem: Why what is next could not be planned.
         tenants: How many tenants it has.
@@ -193,8 +193,8 @@ class Upcoming:
 class Schedules:
     """The schedules of an app's database, whoever made them: `app.schedules`.
 
-    A name that does not exist raises `UnknownSchedule`. One that this app's code declares exists from the first call on,
-    even if no worker has started yet.
+    A name that does not exist raises `UnknownSchedule`. One that this app's code declares exists from the first call
+    on, even if no worker has started yet.
     """
 
     def __init__(self, app: Headrace) -> None:
@@ -285,7 +285,8 @@ class Schedules:
     async def edit(self, name: str, *, by: str = "api", **options: Unpack[ScheduleOptions]) -> Schedule:
         """Change a schedule. If code declares it, the change stays until code says something new.
 
-        If when it is due changes, what is next is counted from now on: moments that were due and not ticked are dropped.
+        If when it is due changes, what is next is counted from now on: moments that were due and not ticked are
+        dropped.
 
         Args:
             name: Its name.
@@ -308,7 +309,7 @@ class Schedules:
         return await self.get(name)
 
     async def delete(self, name: str) -> None:
-        """Delete a schedule that was made at run time, or that no code declares any more. Its ticks are kept for 30 days.
+        """Delete a schedule that was made at run time, or that no code declares any more. Its ticks stay for 30 days.
 
         Raises:
             ConfigurationError: Code declares it.

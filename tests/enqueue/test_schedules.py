@@ -12,16 +12,17 @@ from headrace._worker.ticker import Ticker
 from headrace._worker.timings import Timings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-Rows = Callable[..., list[tuple[Any, ...]]] if TYPE_CHECKING else Any
+if TYPE_CHECKING:
+    Rows = Callable[..., list[tuple[Any, ...]]]
 
 
 @pytest.fixture
-async def ticker(app: Headrace) -> AsyncIterator[Ticker]:
+async def ticker(app: Headrace) -> Ticker:
     """Plans what was made, as a worker would."""
-    yield Ticker(await app.database(), Timings())
+    return Ticker(await app.database(), Timings())
 
 
 async def test_what_is_made_is_found(app: Headrace, greet: Task[..., ..., str]) -> None:
@@ -42,13 +43,13 @@ async def test_what_cannot_be_made(app: Headrace, greet: Task[..., ..., str]) ->
     create = app.schedules.create
     with pytest.raises(ConfigurationError, match="the minute"):
         await create("s", greet, cron="61 * * * *")
-    with pytest.raises(InvalidArguments, match="unexpected|extra"):
+    with pytest.raises(InvalidArguments, match="nome"):
         await create("s", greet, every=HOUR, args={"nome": "x"})
     with pytest.raises(UnknownTask, match='Did you mean "greet"'):
         await create("s", "great", every=HOUR)
     with pytest.raises(ConfigurationError, match="has passed already"):
         await create("s", greet, at=datetime(2020, 1, 1, tzinfo=UTC))
-    with pytest.raises(ConfigurationError, match='no option "crom". Did you mean "cron"'):
+    with pytest.raises(ConfigurationError, match=r'no option "crom"\. Did you mean "cron"'):
         await create("s", greet, crom="0 9 * * *")  # type: ignore[call-arg]
     assert await app.schedules.list() == []
     await create("s", greet, every=HOUR)
@@ -64,7 +65,7 @@ async def test_a_name_that_is_not_there(app: Headrace, greet: Task[..., ..., str
     start = datetime(2026, 1, 1, tzinfo=UTC)
     for call in (some.get, some.delete, some.resume, some.skip_next, some.run_now, some.next, some.edit,
                  lambda name: some.pause(name, "r"), lambda name: some.backfill(name, start, start + HOUR)):  # fmt: skip
-        with pytest.raises(UnknownSchedule, match='no schedule "mornin". Did you mean "morning"'):
+        with pytest.raises(UnknownSchedule, match=r'no schedule "mornin"\. Did you mean "morning"'):
             await call("mornin")
     with pytest.raises(UnknownSchedule, match='has no tenant "acme"'):
         await some.run_now("morning", tenant="acme")
@@ -158,7 +159,7 @@ async def test_tenants(app: Headrace, greet: Task[..., ..., str]) -> None:
         ({"args": {"x": 1}}, InvalidArguments),
     ):
         with pytest.raises(error):
-            await tenants.set("t1", **options)  # type: ignore[arg-type]
+            await tenants.set("t1", **options)
     assert await tenants.remove("t1", "t9") == ["t1"]
     await app.schedules.create("plain", greet, every=HOUR)
     with pytest.raises(ConfigurationError, match="has no tenants: give it per_tenant=True"):

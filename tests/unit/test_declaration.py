@@ -88,8 +88,15 @@ def test_a_digest_tells_declarations_apart_and_leaves_out_defaults() -> None:
     plain = Declaration(name="n", task="t", every=HOUR)
     assert plain.digest() == "446a6a89cc89271f"
     assert plain.digest() == Declaration(name="n", task="t", every=HOUR, overlap="skip").digest()
-    others = [{"args": {"n": 1}}, {"overlap": "queue"}, {"every": 2 * HOUR}, {"tags": ("x",)}, {"jitter": HOUR}]
-    digests = {Declaration(**{"name": "n", "task": "t", "every": HOUR} | other).digest() for other in others}
+    others: list[dict[str, Any]] = [
+        {"args": {"n": 1}},
+        {"overlap": "queue"},
+        {"every": 2 * HOUR},
+        {"tags": ("x",)},
+        {"jitter": HOUR},
+    ]
+    said: dict[str, Any] = {"name": "n", "task": "t", "every": HOUR}
+    digests = {Declaration(**said | other).digest() for other in others}
     assert len(digests | {plain.digest()}) == len(others) + 1
 
 

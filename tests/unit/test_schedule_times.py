@@ -11,6 +11,7 @@ import random
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -96,7 +97,7 @@ def expected(cron: str, clock: list[tuple[datetime, datetime]]) -> list[Moment]:
 
 def jump_over(local: datetime, clock: list[tuple[datetime, datetime]]) -> datetime:
     """The first minute after the clock jumped over a time."""
-    (at,) = [now for (_, before), (now, after) in zip(clock, clock[1:], strict=False) if before < local < after]
+    (at,) = [now for (_, before), (now, after) in pairwise(clock) if before < local < after]
     return at
 
 
@@ -200,7 +201,7 @@ def test_a_time_that_exists_twice() -> None:
     """A fixed time counts the first time; "every" hour counts both times, and they are told apart by their fold."""
     night = datetime(2026, 10, 24, 22, tzinfo=UTC), datetime(2026, 10, 25, 2, tzinfo=UTC)
     (fixed,) = moments(rule_of("30 2 * * *", "Europe/Berlin"), *night)
-    assert fixed == Moment(datetime(2026, 10, 25, 0, 30, tzinfo=UTC), datetime(2026, 10, 25, 2, 30))
+    assert fixed == Moment(datetime(2026, 10, 25, 0, 30, tzinfo=UTC), datetime(2026, 10, 25, 2, 30))  # noqa: DTZ001 - local
     every = list(moments(rule_of("30 * * * *", "Europe/Berlin"), *night))
     assert [(m.nominal.hour, m.fold, m.at.hour) for m in every] == [(0, 0, 22), (1, 0, 23), (2, 0, 0), (2, 1, 1)]
 

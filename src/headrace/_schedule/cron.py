@@ -41,7 +41,8 @@ def read_cron(text: str) -> CronSim:
     fields = expression.split()
     if len(fields) != len(_FIELDS):
         raise ConfigurationError(
-            f'cron "{text}" has {len(fields)} fields; it needs five: {", ".join(_FIELDS)}; or one of {", ".join(NICKNAMES)}'
+            f'cron "{text}" has {len(fields)} fields; it needs five: {", ".join(_FIELDS)}; '
+            f"or one of {', '.join(NICKNAMES)}"
         )
     try:
         cron = CronSim(expression, _ANY_TIME)

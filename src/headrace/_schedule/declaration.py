@@ -120,7 +120,7 @@ class Declaration:
         return {name: _as_json(value) for name, value in vars(self).items()}
 
     def digest(self) -> str:
-        """Tells two declarations apart; what is left at its default does not count, so that later defaults may be added."""
+        """Tells two declarations apart. What is left at its default does not count, so that options may be added."""
         said = {
             f.name: _as_json(getattr(self, f.name))
             for f in dataclasses.fields(self)

@@ -1,7 +1,8 @@
 """When a schedule is due. Pure arithmetic: no clock, no database.
 
-A *moment* has two faces: what the clocks of the schedule's zone show (`nominal`, with `fold` 1 where they show it for the
-second time), which names it, and when that is (`at`). docs/schedules.md has the rules for days that are not 24 hours long.
+A *moment* has two faces: what the clocks of the schedule's zone show (`nominal`, with `fold` 1 where they show it for
+the second time), which names it, and when that is (`at`). docs/schedules.md has the rules for days that are not 24
+hours long.
 """
 
 from __future__ import annotations
@@ -50,11 +51,12 @@ class FixedTimes:
 
     def after(self, moment: datetime) -> Moment | None:
         """A time that is shown twice counts the first time; one that is jumped over counts at the jump."""
-        local: datetime | None = local_time(self.zone, moment)
-        while (local := next_local(self.cron, local)) is not None:  # type: ignore[arg-type]
+        local = next_local(self.cron, local_time(self.zone, moment))
+        while local is not None:
             at = first_moment(self.zone, local)
             if at > moment:
                 return Moment(at, local)
+            local = next_local(self.cron, local)
         return None
 
 

@@ -1,7 +1,7 @@
 """Time zones, from the tzdata package and nowhere else: the machine's own may be years old.
 
-Two workers whose packages differ may still disagree about a moment. What they cannot do is tick it twice: the moment that
-was stored decides, and a tick is unique by its local time (ENGINE 32).
+Two workers whose packages differ may still disagree about a moment. What they cannot do is tick it twice: the moment
+that was stored decides, and a tick is unique by its local time (ENGINE 32).
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def local_time(zone: ZoneInfo, moment: datetime) -> datetime:
 
 
 def first_moment(zone: ZoneInfo, local: datetime) -> datetime:
-    """When the zone's clocks show this: the first time, if they do twice; when they have jumped over it, if they never do."""
+    """When the zone's clocks show this: the first time, if they do twice; when they jump over it, if they never do."""
     moment = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
     if local_time(zone, moment).replace(fold=0) == local.replace(fold=0):
         return moment

@@ -1,4 +1,4 @@
-"""What every worker does for all: promote what is due, tick schedules, take back what dead workers held, keep the tables in shape.
+"""What every worker does for all: promote what is due, tick schedules, take back what dead workers held, tidy up.
 
 There is no leader. Each step is one short statement that another worker may run at the same time: it takes a lock for
 its transaction or skips locked rows.

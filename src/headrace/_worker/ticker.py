@@ -7,8 +7,8 @@
 
 Nothing is held between 1 and 3, so a worker may die at any point: nothing has happened, or all of it.
 
-What this worker cannot plan, because its tzdata does not know the zone, or cannot tick, because somebody holds a job that is
-to be cancelled, is put off by itself: the other schedules of the chunk go on.
+What this worker cannot plan, because its tzdata does not know the zone, or cannot tick, because somebody holds a job
+that is to be cancelled, is put off by itself: the other schedules of the chunk go on.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Ticker:
         if due:
             ticked = await self._tick_all(due, now)
             return 0.0 if ticked else _BEATEN_WAIT_S
-        return max(_SHORTEST_WAIT_S, min([longest, *(row["due_in_s"] for row in rows)]))
+        first_s: float = min([longest, *(row["due_in_s"] for row in rows)])
+        return max(_SHORTEST_WAIT_S, first_s)
 
     async def _tick_all(self, due: list[dict[str, Any]], now: datetime | None) -> int:
         planned = [(row, said) for row in due if (said := await self._plan(row, now)) is not None]
@@ -160,8 +161,7 @@ def _plan(row: dict[str, Any], rule: Rule, jitter: Jitter) -> Plan:
     if row["next_nominal"] is None:
         return Plan([], rule.after(row["next_at"]))
     first = Moment(row["next_at"], row["next_nominal"], row["next_fold"])
-    made = plan(rule, jitter, first, row["now"], row["catch_up"], row["catch_up_limit"])
-    return made
+    return plan(rule, jitter, first, row["now"], row["catch_up"], row["catch_up_limit"])
 
 
 def _moment(due: DueMoment) -> dict[str, Any]:

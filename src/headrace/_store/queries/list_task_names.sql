@@ -1,1 +1,0 @@
-select name from headrace.task order by name
