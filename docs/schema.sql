@@ -277,7 +277,7 @@ begin
         else
             continue;
         end if;
-        perform headrace.write_schedule(c.fields, c.digest, null, null);
+        perform headrace.write_schedule(c.fields, c.digest, null, false, null);
         schedule := c.name;
         return next;
     end loop;
@@ -999,6 +999,7 @@ WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_thr
 CREATE FUNCTION headrace.schedule_job(s headrace.schedule, d headrace.schedule_due, id uuid, nominal timestamp without time zone, fold smallint, due_at timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
     AS $$
     select jsonb_strip_nulls(jsonb_build_object(
                'id', id, 'task', s.task, 'queue', s.queue, 'priority', s.priority,
@@ -1206,43 +1207,47 @@ begin
 end
 $$;
 
-CREATE FUNCTION headrace.write_schedule(fields jsonb, digest text, editor text, as_of timestamp with time zone) RETURNS void
+CREATE FUNCTION headrace.write_schedule(fields jsonb, digest text, editor text, only_new boolean, as_of timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     clock timestamptz := coalesce(as_of, now());
     was headrace.schedule;
-    wanted headrace.schedule := jsonb_populate_record(null::headrace.schedule, fields);
+    w headrace.schedule := jsonb_populate_record(null::headrace.schedule, fields);
 begin
-    select * into was from headrace.schedule s where s.name = wanted.name for no key update;
+    select * into was from headrace.schedule s where s.name = w.name for no key update;
     insert into headrace.schedule as s (
         name, task, args, queue, priority, tenant, tags, cron, every, at, timezone, start_at, end_at, jitter, catch_up,
         catch_up_limit, overlap, per_tenant, declared)
-    values (wanted.name, wanted.task, wanted.args, wanted.queue, wanted.priority, wanted.tenant, wanted.tags, wanted.cron, wanted.every, wanted.at, wanted.timezone,
-            wanted.start_at, wanted.end_at, wanted.jitter, wanted.catch_up, wanted.catch_up_limit, wanted.overlap, wanted.per_tenant, digest)
+    values (w.name, w.task, w.args, w.queue, w.priority, w.tenant, w.tags, w.cron, w.every, w.at, w.timezone, w.start_at, w.end_at,
+            w.jitter, w.catch_up, w.catch_up_limit, w.overlap, w.per_tenant, digest)
     on conflict (name) do update
-    set task = wanted.task, args = wanted.args, queue = wanted.queue, priority = wanted.priority, tenant = wanted.tenant, tags = wanted.tags,
-        cron = wanted.cron, every = wanted.every, at = wanted.at, timezone = wanted.timezone, start_at = wanted.start_at, end_at = wanted.end_at,
-        jitter = wanted.jitter, catch_up = wanted.catch_up, catch_up_limit = wanted.catch_up_limit, overlap = wanted.overlap,
-        per_tenant = wanted.per_tenant, declared = digest, enabled = true,
-        edited_at = case when editor is not null then clock end, edited_by = editor;
-    delete from headrace.schedule_due d where d.schedule = wanted.name and (d.tenant = '') = wanted.per_tenant;
-    if not wanted.per_tenant then
-        insert into headrace.schedule_due (schedule, next_due, next_at) values (wanted.name, clock, clock) on conflict do nothing;
+    set task = w.task, args = w.args, queue = w.queue, priority = w.priority, tenant = w.tenant, tags = w.tags, cron = w.cron,
+        every = w.every, at = w.at, timezone = w.timezone, start_at = w.start_at, end_at = w.end_at, jitter = w.jitter,
+        catch_up = w.catch_up, catch_up_limit = w.catch_up_limit, overlap = w.overlap, per_tenant = w.per_tenant,
+        declared = digest, enabled = true, edited_at = case when editor is not null then clock end, edited_by = editor
+    where not only_new;
+    if not found then
+        return false;
+    end if;
+    delete from headrace.schedule_due d where d.schedule = w.name and (d.tenant = '') = w.per_tenant;
+    if not w.per_tenant then
+        insert into headrace.schedule_due (schedule, next_due, next_at) values (w.name, clock, clock) on conflict do nothing;
     end if;
     if was.name is null
        or not was.enabled
        or row(was.cron, was.every, was.at, was.timezone, was.start_at, was.end_at, was.jitter)
-          is distinct from row(wanted.cron, wanted.every, wanted.at, wanted.timezone, wanted.start_at, wanted.end_at, wanted.jitter)
+          is distinct from row(w.cron, w.every, w.at, w.timezone, w.start_at, w.end_at, w.jitter)
     then
         update headrace.schedule_due d
         set revision = d.revision + 1, next_due = clock, next_at = clock, next_nominal = null, next_fold = null, problem = null
-        where d.schedule = wanted.name;
+        where d.schedule = w.name;
     else
         -- What a tick was planned with (how it catches up) may have changed.
-        update headrace.schedule_due d set revision = d.revision + 1 where d.schedule = wanted.name;
+        update headrace.schedule_due d set revision = d.revision + 1 where d.schedule = w.name;
     end if;
+    return true;
 end
 $$;
 

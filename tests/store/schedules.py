@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from headrace._schedule.declaration import Declaration
@@ -48,7 +49,7 @@ class Scheduling:
         self.store = store
         self.database = database
         self.clock = clock
-        self.ticker = Ticker(database, Timings(), clock)
+        self.ticker = Ticker(database, Timings(), clock, count(step=60).__next__)  # every look is at everything
 
     def write(self, name: str = "s", **options: Any) -> None:
         """Make or change a schedule, now by the clock."""
@@ -92,7 +93,7 @@ def due_rows(store: Store, now: datetime) -> list[dict[str, Any]]:
     """What a ticker reads at this time."""
     names = ["schedule", "tenant", "revision", "next_at", "next_due", "next_nominal", "next_fold", "due_in_s", "now", "cron",
              "every", "at", "timezone", "start_at", "end_at", "jitter", "catch_up", "catch_up_limit"]  # fmt: skip
-    rows = store.rows("list_due_schedules", now=now, ahead_s=0, chunk=1000)
+    rows = store.rows("list_due_schedules", now=now, ahead_s=0, behind_s=None, chunk=1000)
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 

@@ -181,7 +181,7 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("list_attempts", "", lambda large: {"id": large.finished[0]}, {"attempt(job_id_run)"}),
     ("list_logs", "", lambda large: {"id": large.finished[0], "limit": 10}, {"job_log(job_id_run_logged_at)"}),
     ("list_unfinished", "", constant(**LIST), {"job_pkey"}),
-    ("list_due_schedules", "", constant(now=None, ahead_s=1, chunk=250), {"schedule_due_next"}),
+    ("list_due_schedules", "", constant(now=None, ahead_s=1, behind_s=5, chunk=250), {"schedule_due_next"}),
     ("tick_schedules", "", lambda large: {"plans": json.dumps(large.due), "now": None}, {"schedule_due_pkey", "job_pkey"}),
     ("release_waiting_ticks", "", constant(after_schedule="", after_tenant="", chunk=500, now=None),
      {"schedule_due_waiting", "tick_waiting", "job_pkey"}),

@@ -9,12 +9,18 @@ Nothing is held between 1 and 3, so a worker may die at any point: nothing has h
 
 What this worker cannot plan, because its tzdata does not know the zone, or cannot tick, because somebody holds a job
 that is to be cancelled, is put off by itself: the other schedules of the chunk go on.
+
+Each tick leaves a dead entry at the head of the index of what is due, which stays as long as some transaction may see
+it (ENGINE 14). So a look that follows one that found nothing looks only a little further back than that one's time. What
+appears before (a schedule that was made in a long transaction, a clock that was set forward) is found by a look at
+everything, every `FULL_LOOK_S`.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -34,6 +40,8 @@ if TYPE_CHECKING:
 CHUNK = 250
 """Schedules, or tenants of one, for one statement: about 50 ms."""
 
+FULL_LOOK_S = 5.0
+MARGIN_S = 5.0
 RELEASE_CHUNK = 500
 RETRY_S = 60.0
 _WAITING_LOOK_S = 0.2
@@ -50,23 +58,29 @@ class Ticker:
 
     Args:
         clock: The time that the statements are told; None: the database's. Tests step it.
+        monotonic: For how long ago something was; tests step it.
     """
 
     def __init__(
-        self, database: Database, timings: Timings, clock: Callable[[], datetime | None] = lambda: None
+        self,
+        database: Database,
+        timings: Timings,
+        clock: Callable[[], datetime | None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._timings = timings
         self._clock = clock
+        self._monotonic = monotonic
+        self._full_look_at = float("-inf")
+        self._nothing_at: float | None = None
         self._released_to = _BEFORE_ALL
 
     async def tick(self) -> float:
         """Tick a chunk of what is due; how many seconds to wait before the next."""
         waiting = await self._release()
         now = self._clock()
-        rows = await self._database.records(
-            "list_due_schedules", now=now, ahead_s=self._timings.schedule_s, chunk=CHUNK
-        )
+        rows = await self._look(now)
         due = [row for row in rows if row["due_in_s"] <= 0]
         longest = _WAITING_LOOK_S if waiting else self._timings.schedule_s
         if due:
@@ -74,6 +88,22 @@ class Ticker:
             return 0.0 if ticked else _BEATEN_WAIT_S
         first_s: float = min([longest, *(row["due_in_s"] for row in rows)])
         return max(_SHORTEST_WAIT_S, first_s)
+
+    async def _look(self, now: datetime | None) -> list[dict[str, Any]]:
+        """What is due, or will be before the next look."""
+        looked_at, nothing_at = self._monotonic(), self._nothing_at
+        self._nothing_at = None  # until this has been answered
+        behind_s = None
+        if nothing_at is None or looked_at - self._full_look_at > FULL_LOOK_S:
+            self._full_look_at = looked_at
+        else:
+            behind_s = looked_at - nothing_at + MARGIN_S
+        rows = await self._database.records(
+            "list_due_schedules", now=now, ahead_s=self._timings.schedule_s, behind_s=behind_s, chunk=CHUNK
+        )
+        if not any(row["due_in_s"] <= 0 for row in rows):
+            self._nothing_at = looked_at
+        return rows
 
     async def _tick_all(self, due: list[dict[str, Any]], now: datetime | None) -> int:
         planned = [(row, said) for row in due if (said := await self._plan(row, now)) is not None]
