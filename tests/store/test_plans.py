@@ -31,12 +31,14 @@ WORKER = 1
 Parameters = dict[str, Any]
 
 MOMENTS = '[{"nominal": "2026-01-01T09:00:00", "fold": 0, "due_at": "2026-01-01T09:00:00Z"}]'
-READS_EVERYTHING = {"count_queues": "the numbers of all unfinished jobs"}
+READS_EVERYTHING = {
+    "count_queues": "the numbers of all unfinished jobs",
+    "list_schedules": "what is next of all tenants",
+}
 SMALL = {
     "beat_workers", "copy_jobs", "create_partitions", "create_partitions_now", "drain_worker", "drop_partition", "end_lease", "has_lease",
     "list_beats", "list_objects", "list_partitions", "list_queue_settings", "list_workers", "list_writers", "read_backend_pid", "read_clock", "read_instance",
     "register_queues", "register_tasks", "register_worker", "set_queue", "declare_schedules", "delete_schedule", "write_schedule",
-    "list_schedules",
 }  # fmt: skip
 """These read none of the large tables; drop_partition has a test of its own."""
 

@@ -7,13 +7,13 @@
 
 Nothing is held between 1 and 3, so a worker may die at any point: nothing has happened, or all of it.
 
-What this worker cannot plan, because its tzdata does not know the zone, or cannot tick, because somebody holds a job
-that is to be cancelled, is put off by itself: the other schedules of the chunk go on.
+What this worker cannot plan, because its tzdata does not know the zone, is put off by itself, and so is what cannot be
+ticked: the other schedules of the chunk go on.
 
 Each tick leaves a dead entry at the head of the index of what is due, which stays as long as some transaction may see
-it (ENGINE 14). So a look that follows one that found nothing looks only a little further back than that one's time. What
-appears before (a schedule that was made in a long transaction, a clock that was set forward) is found by a look at
-everything, every `FULL_LOOK_S`.
+it (ENGINE 14). So a look that follows one that found nothing looks only a little further back than that one's time.
+What appears before (a schedule that was made in a long transaction, a clock that was set forward) is found by a look
+at everything, every `FULL_LOOK_S`.
 """
 
 from __future__ import annotations

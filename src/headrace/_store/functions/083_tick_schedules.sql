@@ -6,8 +6,8 @@
 -- plan one wins, and the others, who do not wait for it, find another revision. A moment counts if no tick has its local time
 -- yet: workers whose tzdata differ may disagree about when it is, but not tick it twice (ENGINE 32).
 --
--- Cancelling the job that is overlapped may have to wait for somebody who holds its row: not for long, then this fails, is tried
--- one by one, and again.
+-- It waits for nobody: a schedule whose earlier job is to be cancelled, and held by somebody's open transaction, is put off for a
+-- second. While it waited, the jobs that it has cancelled already would hold up the settles of their workers.
 create or replace function headrace.tick_schedules(plans jsonb, as_of timestamptz)
     returns table (schedule text, tenant text)
 language plpgsql security definer
@@ -47,6 +47,15 @@ begin
             continue;
         end if;
         open := case when s.overlap = 'allow' or d.open_jobs = '{}' then '{}' else headrace.unfinished_jobs(d.open_jobs) end;
+        if s.overlap = 'cancel' and open <> '{}' and cardinality(open) > (
+            select count(*) from (select from headrace.job j where j.id = any(open) order by j.id for update skip locked) l)
+        then
+            update headrace.schedule_due x
+            set revision = x.revision + 1, next_due = clock + interval '1 second',
+                problem = format('job %s is to be cancelled, and held by an open transaction', array_to_string(open, ' or '))
+            where x.schedule = d.schedule and x.tenant = d.tenant;
+            continue;
+        end if;
         waiting := case when d.has_waiting then (
             select count(*) from headrace.tick t
             where t.outcome = 'waiting' and t.schedule = d.schedule and t.tenant = d.tenant) else 0 end;
