@@ -1074,6 +1074,7 @@ declare
     verdict text;
     said text;
     waiting integer;
+    superseded integer;
     jobs jsonb[] := '{}';
 begin
     for p in
@@ -1093,6 +1094,15 @@ begin
             continue;
         end if;
         open := case when s.overlap = 'allow' or d.open_jobs = '{}' then '{}' else headrace.unfinished_jobs(d.open_jobs) end;
+        if s.overlap = 'cancel' and open <> '{}' and cardinality(open) > (
+            select count(*) from (select from headrace.job j where j.id = any(open) order by j.id for update skip locked) l)
+        then
+            update headrace.schedule_due x
+            set revision = x.revision + 1, next_due = clock + interval '1 second',
+                problem = format('job %s is to be cancelled, and held by an open transaction', array_to_string(open, ' or '))
+            where x.schedule = d.schedule and x.tenant = d.tenant;
+            continue;
+        end if;
         waiting := case when d.has_waiting then (
             select count(*) from headrace.tick t
             where t.outcome = 'waiting' and t.schedule = d.schedule and t.tenant = d.tenant) else 0 end;
@@ -1118,10 +1128,11 @@ begin
                 said := case when s.paused_at is null then d.paused_reason else s.paused_reason end;
             elsif verdict = 'cancels' then
                 perform headrace.cancel_jobs(open, format('schedule "%s" is due again', s.name));
-                said := 'cancelled job ' || array_to_string(open, ', ');
+                said := case when open <> '{}' then 'cancelled job ' || array_to_string(open, ', ') end;
                 update headrace.tick t set outcome = 'overlapped', detail = 'the next moment came first'
-                where waiting > 0 and t.outcome = 'waiting' and t.schedule = d.schedule and t.tenant = d.tenant;
-                waiting := 0;
+                where waiting > 0 and t.outcome = 'waiting' and t.schedule = d.schedule and t.tenant = d.tenant and t.cause = 'due';
+                get diagnostics superseded = row_count;
+                waiting := waiting - superseded;
                 open := headrace.unfinished_jobs(open);
                 verdict := case when open = '{}' then 'enqueued' else 'waiting' end;
             end if;
@@ -1226,12 +1237,20 @@ begin
     set task = w.task, args = w.args, queue = w.queue, priority = w.priority, tenant = w.tenant, tags = w.tags, cron = w.cron,
         every = w.every, at = w.at, timezone = w.timezone, start_at = w.start_at, end_at = w.end_at, jitter = w.jitter,
         catch_up = w.catch_up, catch_up_limit = w.catch_up_limit, overlap = w.overlap, per_tenant = w.per_tenant,
-        declared = digest, enabled = true, edited_at = case when editor is not null then clock end, edited_by = editor
+        declared = digest, enabled = s.enabled or editor is null, edited_at = case when editor is not null then clock end, edited_by = editor
     where not only_new;
     if not found then
         return false;
     end if;
-    delete from headrace.schedule_due d where d.schedule = w.name and (d.tenant = '') = w.per_tenant;
+    if not was.enabled and editor is not null then
+        return true; -- planned when code declares it again
+    end if;
+    with gone as (
+        delete from headrace.schedule_due d where d.schedule = w.name and (d.tenant = '') = w.per_tenant returning d.tenant
+    )
+    update headrace.tick t set outcome = 'skipped', detail = 'the schedule was changed'
+    from gone g
+    where t.outcome = 'waiting' and t.schedule = w.name and t.tenant = g.tenant;
     if not w.per_tenant then
         insert into headrace.schedule_due (schedule, next_due, next_at) values (w.name, clock, clock) on conflict do nothing;
     end if;

@@ -118,6 +118,18 @@ def test_what_code_no_longer_declares_is_disabled(store: Store) -> None:
     assert store.one("select next_due is not null from headrace.schedule_due")
 
 
+def test_an_edit_of_what_is_disabled_does_not_enable_it(store: Store) -> None:
+    """It stays with the schedule until code declares it again."""
+    old = store.worker()
+    declare(store, old, OLD)
+    digest = store.one("select declared from headrace.schedule")
+    store.end_lease(old)
+    declare(store, store.worker(), {})
+    edit(store, digest, every=5 * MINUTE)
+    assert store.ask("select enabled, every from headrace.schedule") == [(False, 5 * MINUTE)]
+    assert store.ask("select next_due from headrace.schedule_due") == [(None,)]
+
+
 def test_a_program_that_does_not_know_the_task_disables_nothing(store: Store) -> None:
     """Two programs may share a database; what was made at run time is nobody's code."""
     store.end_lease(worker := store.worker())

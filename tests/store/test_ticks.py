@@ -428,6 +428,36 @@ async def test_cancel_ends_the_earlier_job_and_then_starts(store: Store) -> None
         check(store)
 
 
+async def test_cancel_leaves_a_backfill_waiting(store: Store) -> None:
+    """A moment that comes ends the earlier job, and not what somebody has asked for."""
+    async with scheduling(store) as it:
+        it.write(every=HOUR, overlap="cancel")
+        await it.tick()
+        await it.at(NOON + HOUR)
+        assert backfill(store, NOON - 2 * HOUR, NOON) == 2
+        await it.at(NOON + 2 * HOUR)
+        assert outcomes(store) == ["waiting", "waiting", "enqueued", "enqueued"]
+        for _ in range(3):
+            worker, attempt = claim(store)
+            store.settle(worker, ended(attempt))
+            await it.tick()
+        assert outcomes(store) == ["enqueued"] * 4
+        check(store)
+
+
+async def test_what_waited_for_a_tenant_that_is_gone(store: Store) -> None:
+    """A schedule that is no longer per tenant leaves nothing waiting for ever."""
+    async with scheduling(store) as it:
+        it.write(overlap="queue", per_tenant=True)
+        it.tenants("s", {"tenant": "a"}, {"tenant": "b"})
+        await it.tick()
+        await it.at(NOON + MINUTE)
+        await it.at(NOON + 2 * MINUTE)
+        assert store.rows("delete_schedule_tenants", name="s", tenants=["a"]) == [("a",)]
+        it.write(overlap="queue")
+        assert outcomes(store) == ["enqueued", "enqueued", "skipped", "skipped"]
+
+
 async def test_a_job_that_somebody_holds_does_not_hold_up_anybody(store: Store, other: Store) -> None:
     """To cancel it is put off for a second at a time, without waiting; the other schedules are ticked meanwhile (ENGINE 8)."""
     async with scheduling(store) as it:

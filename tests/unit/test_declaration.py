@@ -41,6 +41,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"every": HOUR, "catch_up_limit": 0}, "catch_up_limit must be at least 1"),
     ({"every": HOUR, "tenant": "a", "per_tenant": True}, "not both"),
     ({"every": HOUR, "tags": "x"}, r'write \["x"\]'),
+    ({"every": HOUR, "queue": "a\0b"}, "queue holds a NUL character"),
+    ({"every": HOUR, "tags": ["\ud800"]}, "tags holds half of a surrogate pair"),
     ({"every": HOUR, "priority": 70_000}, "priority 70000 is outside"),
 ]  # fmt: skip
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from headrace._arguments import find_unstorable
 from headrace._schedule.rules import make_rule
 from headrace.errors import ConfigurationError
 from headrace.job import check_name
@@ -80,6 +81,9 @@ class Declaration:
                 raise ConfigurationError(f"{name} must be a {kind.__name__}, not {value!r}")
             if isinstance(value, datetime) and value.tzinfo is None:
                 raise ConfigurationError(f"{name} {value} has no time zone: use an aware datetime")
+        for name in ("name", "queue", "tenant", "tags"):
+            for _, why in find_unstorable(getattr(self, name)):
+                raise ConfigurationError(f"{name} {why}")
         for name in ("queue", "tenant"):
             if (value := getattr(self, name)) is not None:
                 check_name(name, value)

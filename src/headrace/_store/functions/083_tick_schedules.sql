@@ -28,6 +28,7 @@ declare
     verdict text;
     said text;
     waiting integer;
+    superseded integer;
     jobs jsonb[] := '{}';
 begin
     for p in
@@ -81,10 +82,11 @@ begin
                 said := case when s.paused_at is null then d.paused_reason else s.paused_reason end;
             elsif verdict = 'cancels' then
                 perform headrace.cancel_jobs(open, format('schedule "%s" is due again', s.name));
-                said := 'cancelled job ' || array_to_string(open, ', ');
+                said := case when open <> '{}' then 'cancelled job ' || array_to_string(open, ', ') end;
                 update headrace.tick t set outcome = 'overlapped', detail = 'the next moment came first'
-                where waiting > 0 and t.outcome = 'waiting' and t.schedule = d.schedule and t.tenant = d.tenant;
-                waiting := 0;
+                where waiting > 0 and t.outcome = 'waiting' and t.schedule = d.schedule and t.tenant = d.tenant and t.cause = 'due';
+                get diagnostics superseded = row_count;
+                waiting := waiting - superseded;
                 open := headrace.unfinished_jobs(open);
                 verdict := case when open = '{}' then 'enqueued' else 'waiting' end;
             end if;

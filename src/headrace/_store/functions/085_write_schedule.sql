@@ -21,12 +21,20 @@ begin
     set task = w.task, args = w.args, queue = w.queue, priority = w.priority, tenant = w.tenant, tags = w.tags, cron = w.cron,
         every = w.every, at = w.at, timezone = w.timezone, start_at = w.start_at, end_at = w.end_at, jitter = w.jitter,
         catch_up = w.catch_up, catch_up_limit = w.catch_up_limit, overlap = w.overlap, per_tenant = w.per_tenant,
-        declared = digest, enabled = true, edited_at = case when editor is not null then clock end, edited_by = editor
+        declared = digest, enabled = s.enabled or editor is null, edited_at = case when editor is not null then clock end, edited_by = editor
     where not only_new;
     if not found then
         return false;
     end if;
-    delete from headrace.schedule_due d where d.schedule = w.name and (d.tenant = '') = w.per_tenant;
+    if not was.enabled and editor is not null then
+        return true; -- planned when code declares it again
+    end if;
+    with gone as (
+        delete from headrace.schedule_due d where d.schedule = w.name and (d.tenant = '') = w.per_tenant returning d.tenant
+    )
+    update headrace.tick t set outcome = 'skipped', detail = 'the schedule was changed'
+    from gone g
+    where t.outcome = 'waiting' and t.schedule = w.name and t.tenant = g.tenant;
     if not w.per_tenant then
         insert into headrace.schedule_due (schedule, next_due, next_at) values (w.name, clock, clock) on conflict do nothing;
     end if;
