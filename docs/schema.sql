@@ -37,6 +37,49 @@ CREATE TYPE headrace.retention AS ENUM (
     'long'
 );
 
+CREATE FUNCTION headrace.backfill_schedule(schedule text, tenant text, moments jsonb) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+    s headrace.schedule;
+    d headrace.schedule_due;
+    t headrace.tick;
+    jobs jsonb[] := '{}';
+    filled integer := 0;
+begin
+    select * into d from headrace.schedule_due x
+    where x.schedule = backfill_schedule.schedule and x.tenant = backfill_schedule.tenant for no key update;
+    if not found then
+        return null;
+    end if;
+    select * into s from headrace.schedule x where x.name = backfill_schedule.schedule;
+    for t in
+        insert into headrace.tick as k (schedule, tenant, nominal, fold, due_at, fired_at, cause, outcome, job_id)
+        select s.name, d.tenant, m.nominal, m.fold, m.due_at, now(), 'backfill',
+               case when s.overlap = 'allow' then 'enqueued' else 'waiting' end,
+               case when s.overlap = 'allow' then headrace.uuid7() end
+        from jsonb_to_recordset(moments) as m(nominal timestamp, fold smallint, due_at timestamptz)
+        order by m.nominal, m.fold
+        on conflict on constraint tick_pkey do update
+        set cause = excluded.cause, outcome = excluded.outcome, job_id = excluded.job_id, fired_at = excluded.fired_at, detail = null
+        where k.outcome not in ('enqueued', 'waiting')
+        returning k.*
+    loop
+        filled := filled + 1;
+        if t.job_id is not null then
+            jobs := jobs || headrace.schedule_job(s, d, t.job_id, t.nominal, t.fold, t.due_at);
+        end if;
+    end loop;
+    if filled > 0 and s.overlap <> 'allow' then
+        update headrace.schedule_due x set has_waiting = true where x.schedule = d.schedule and x.tenant = d.tenant;
+    end if;
+    perform headrace.enqueue_ticks(jobs);
+    return filled;
+end
+$$;
+
 CREATE FUNCTION headrace.cancel_jobs(ids uuid[], reason text) RETURNS TABLE(job_id uuid, outcome text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -189,6 +232,70 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.declare_schedules(worker bigint, declarations jsonb, tasks text[]) RETURNS TABLE(schedule text, change text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET lock_timeout TO '1s'
+    AS $$
+#variable_conflict use_column
+declare
+    c record;
+    known record;
+begin
+    if not pg_try_advisory_xact_lock(headrace.lock_key(), 4) then
+        return query select null::text, 'busy'::text;
+        return;
+    end if;
+    if not exists (select from headrace.worker w where w.id = worker) then
+        return;
+    end if;
+    delete from headrace.schedule_code k
+    where not exists (select from headrace.worker w where w.id = k.worker_id);
+    insert into headrace.schedule_code (schedule, worker_id, digest, generation)
+    select r.name, worker, r.digest, coalesce(
+        (select max(k.generation) from headrace.schedule_code k where k.schedule = r.name and k.digest = r.digest),
+        (select max(k.generation) + 1 from headrace.schedule_code k where k.schedule = r.name), 1)
+    from jsonb_to_recordset(declarations) as r(name text, digest text)
+    on conflict do nothing;
+    for c in
+        select r.name, r.digest, r.fields
+        from jsonb_to_recordset(declarations) as r(name text, digest text, fields jsonb)
+        where r.digest = (select k.digest from headrace.schedule_code k where k.schedule = r.name
+                          order by k.generation desc limit 1)
+        order by r.name
+    loop
+        select s.declared, s.enabled, s.edited_at into known from headrace.schedule s where s.name = c.name;
+        if not found then
+            change := 'created';
+        elsif known.declared is null then
+            change := 'taken over from one that was made at run time';
+        elsif known.declared <> c.digest then
+            change := case when known.edited_at is null then 'changed' else 'changed, and an operator''s edit undone' end;
+        elsif not known.enabled then
+            change := 'enabled: code declares it again';
+        else
+            continue;
+        end if;
+        perform headrace.write_schedule(c.fields, c.digest, null, false, null);
+        schedule := c.name;
+        return next;
+    end loop;
+    for c in
+        update headrace.schedule s
+        set enabled = false
+        where s.declared is not null and s.enabled and s.task = any(tasks)
+          and not exists (select from headrace.schedule_code k where k.schedule = s.name)
+        returning s.name
+    loop
+        update headrace.schedule_due d set revision = d.revision + 1, next_due = null where d.schedule = c.name;
+        schedule := c.name;
+        change := 'disabled: no code that runs declares it';
+        return next;
+    end loop;
+end
+$$;
+
 CREATE FUNCTION headrace.delete_jobs(ids uuid[]) RETURNS SETOF uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -286,6 +393,38 @@ begin
         return next;
     end loop;
     return query select r.ordinal, r.id, false from unnest(requests) r where r.unique_key is null;
+end
+$$;
+
+CREATE FUNCTION headrace.enqueue_ticks(jobs jsonb[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    job jsonb;
+begin
+    if cardinality(jobs) = 0 then
+        return;
+    end if;
+    begin
+        perform headrace.enqueue_jobs(to_jsonb(jobs));
+        return;
+    exception when sqlstate 'HR001' or sqlstate 'HR003' then
+        null;
+    end;
+    foreach job in array jobs loop
+        begin
+            perform headrace.enqueue_jobs(jsonb_build_array(job));
+        exception when sqlstate 'HR001' or sqlstate 'HR003' then
+            update headrace.tick t
+            set outcome = 'refused', detail = sqlerrm, job_id = null
+            where t.schedule = job #>> '{metadata,schedule,name}' and t.job_id = (job ->> 'id')::uuid
+              and t.nominal = (job #>> '{metadata,schedule,nominal}')::timestamp;
+            update headrace.schedule_due d
+            set open_jobs = array_remove(d.open_jobs, (job ->> 'id')::uuid)
+            where d.schedule = job #>> '{metadata,schedule,name}' and (job ->> 'id')::uuid = any(d.open_jobs);
+        end;
+    end loop;
 end
 $$;
 
@@ -626,6 +765,49 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.release_waiting_ticks(after_schedule text, after_tenant text, chunk integer, as_of timestamp with time zone) RETURNS TABLE(schedule text, tenant text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+#variable_conflict use_column
+declare
+    d headrace.schedule_due;
+    s headrace.schedule;
+    t headrace.tick;
+    job uuid;
+    jobs jsonb[] := '{}';
+begin
+    for d in
+        select * from headrace.schedule_due x
+        where x.has_waiting and (x.schedule, x.tenant) > (after_schedule, after_tenant)
+        order by x.schedule, x.tenant
+        limit chunk
+        for no key update skip locked
+    loop
+        schedule := d.schedule;
+        tenant := d.tenant;
+        return next;
+        continue when headrace.unfinished_jobs(d.open_jobs) <> '{}';
+        select * into s from headrace.schedule x where x.name = d.schedule;
+        continue when s.paused_at is not null or d.paused_at is not null;
+        select * into t from headrace.tick x
+        where x.outcome = 'waiting' and x.schedule = d.schedule and x.tenant = d.tenant
+        order by x.due_at limit 1;
+        if not found then
+            update headrace.schedule_due x set has_waiting = false where x.schedule = d.schedule and x.tenant = d.tenant;
+            continue;
+        end if;
+        job := headrace.uuid7();
+        update headrace.tick x set outcome = 'enqueued', job_id = job, fired_at = coalesce(as_of, now())
+        where x.schedule = t.schedule and x.tenant = t.tenant and x.nominal = t.nominal and x.fold = t.fold;
+        update headrace.schedule_due x set open_jobs = array[job] where x.schedule = d.schedule and x.tenant = d.tenant;
+        jobs := jobs || headrace.schedule_job(s, d, job, t.nominal, t.fold, t.due_at);
+    end loop;
+    perform headrace.enqueue_ticks(jobs);
+end
+$$;
+
 CREATE FUNCTION headrace.rescue_jobs(poison_limit integer, chunk integer DEFAULT 1000) RETURNS TABLE(job_id uuid, outcome text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -735,6 +917,101 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.run_schedule(schedule text, tenant text, nominal timestamp without time zone) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    s headrace.schedule;
+    d headrace.schedule_due;
+    job uuid := headrace.uuid7();
+begin
+    select * into d from headrace.schedule_due x
+    where x.schedule = run_schedule.schedule and x.tenant = run_schedule.tenant for no key update;
+    if not found then
+        return null;
+    end if;
+    select * into s from headrace.schedule x where x.name = run_schedule.schedule;
+    insert into headrace.tick (schedule, tenant, nominal, fold, due_at, fired_at, cause, outcome, job_id)
+    values (s.name, d.tenant, nominal, 0, now(), now(), 'run_now', 'enqueued', job);
+    if s.overlap <> 'allow' then
+        update headrace.schedule_due x set open_jobs = headrace.unfinished_jobs(x.open_jobs) || job
+        where x.schedule = d.schedule and x.tenant = d.tenant;
+    end if;
+    perform headrace.enqueue_jobs(jsonb_build_array(headrace.schedule_job(s, d, job, nominal, 0::smallint, now())));
+    return job;
+end
+$$;
+
+CREATE TABLE headrace.schedule (
+    name text NOT NULL,
+    task text NOT NULL,
+    args jsonb DEFAULT '{}'::jsonb NOT NULL,
+    queue text,
+    priority smallint,
+    tenant text,
+    tags text[],
+    cron text,
+    every interval,
+    at timestamp with time zone,
+    timezone text DEFAULT 'UTC'::text NOT NULL,
+    start_at timestamp with time zone,
+    end_at timestamp with time zone,
+    jitter interval DEFAULT '00:00:00'::interval NOT NULL,
+    catch_up text DEFAULT 'latest'::text NOT NULL,
+    catch_up_limit integer DEFAULT 100 NOT NULL,
+    overlap text DEFAULT 'skip'::text NOT NULL,
+    per_tenant boolean DEFAULT false NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    paused_at timestamp with time zone,
+    paused_by text,
+    paused_reason text,
+    declared text,
+    edited_at timestamp with time zone,
+    edited_by text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT schedule_catch_up_check CHECK ((catch_up = ANY (ARRAY['skip'::text, 'latest'::text, 'all'::text]))),
+    CONSTRAINT schedule_catch_up_limit_check CHECK ((catch_up_limit > 0)),
+    CONSTRAINT schedule_check CHECK ((num_nonnulls(cron, every, at) = 1)),
+    CONSTRAINT schedule_overlap_check CHECK ((overlap = ANY (ARRAY['skip'::text, 'queue'::text, 'cancel'::text, 'allow'::text])))
+);
+
+CREATE TABLE headrace.schedule_due (
+    schedule text NOT NULL,
+    tenant text DEFAULT ''::text NOT NULL,
+    revision bigint DEFAULT 0 NOT NULL,
+    next_due timestamp with time zone,
+    next_at timestamp with time zone NOT NULL,
+    next_nominal timestamp without time zone,
+    next_fold smallint,
+    skip_next boolean DEFAULT false NOT NULL,
+    has_waiting boolean DEFAULT false NOT NULL,
+    open_jobs uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    problem text,
+    cron text,
+    timezone text,
+    args jsonb,
+    paused_at timestamp with time zone,
+    paused_by text,
+    paused_reason text
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500');
+
+CREATE FUNCTION headrace.schedule_job(s headrace.schedule, d headrace.schedule_due, id uuid, nominal timestamp without time zone, fold smallint, due_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+    select jsonb_strip_nulls(jsonb_build_object(
+               'id', id, 'task', s.task, 'queue', s.queue, 'priority', s.priority,
+               'tenant', coalesce(nullif(d.tenant, ''), s.tenant), 'tags', to_jsonb(s.tags)))
+        || jsonb_build_object(
+               'args', s.args || coalesce(d.args, '{}'),
+               'metadata', jsonb_build_object('schedule', jsonb_build_object(
+                   'name', s.name, 'nominal', nominal, 'fold', fold, 'due_at', due_at,
+                   'timezone', case when s.cron is null then 'UTC' else coalesce(d.timezone, s.timezone) end)))
+$$;
+
 CREATE FUNCTION headrace.settle_attempt(worker bigint, id uuid, run integer, result text, progress text) RETURNS SETOF uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -779,6 +1056,124 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.tick_schedules(plans jsonb, as_of timestamp with time zone) RETURNS TABLE(schedule text, tenant text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET lock_timeout TO '1s'
+    AS $$
+#variable_conflict use_column
+declare
+    most_waiting constant integer := 1000;
+    clock timestamptz := coalesce(as_of, now());
+    p record;
+    m record;
+    s headrace.schedule;
+    d headrace.schedule_due;
+    open uuid[];
+    job uuid;
+    verdict text;
+    said text;
+    waiting integer;
+    superseded integer;
+    jobs jsonb[] := '{}';
+begin
+    for p in
+        select * from jsonb_to_recordset(plans) as r(
+            schedule text, tenant text, revision bigint, moments jsonb, next_due timestamptz, next_at timestamptz,
+            next_nominal timestamp, next_fold smallint)
+        order by r.schedule, r.tenant
+    loop
+        select * into d from headrace.schedule_due x
+        where x.schedule = p.schedule and x.tenant = p.tenant and x.revision = p.revision and x.next_due <= clock
+        for no key update skip locked;
+        continue when not found;
+        select * into s from headrace.schedule x where x.name = p.schedule;
+        if not found or not s.enabled then
+            update headrace.schedule_due x set revision = x.revision + 1, next_due = null
+            where x.schedule = d.schedule and x.tenant = d.tenant;
+            continue;
+        end if;
+        open := case when s.overlap = 'allow' or d.open_jobs = '{}' then '{}' else headrace.unfinished_jobs(d.open_jobs) end;
+        if s.overlap = 'cancel' and open <> '{}' and cardinality(open) > (
+            select count(*) from (select from headrace.job j where j.id = any(open) order by j.id for update skip locked) l)
+        then
+            update headrace.schedule_due x
+            set revision = x.revision + 1, next_due = clock + interval '1 second',
+                problem = format('job %s is to be cancelled, and held by an open transaction', array_to_string(open, ' or '))
+            where x.schedule = d.schedule and x.tenant = d.tenant;
+            continue;
+        end if;
+        waiting := case when d.has_waiting then (
+            select count(*) from headrace.tick t
+            where t.outcome = 'waiting' and t.schedule = d.schedule and t.tenant = d.tenant) else 0 end;
+        for m in
+            select * from jsonb_to_recordset(p.moments) as r(
+                nominal timestamp, fold smallint, due_at timestamptz, runs boolean, through timestamptz)
+            order by r.due_at, r.nominal, r.fold
+        loop
+            job := null;
+            said := null;
+            verdict := case when not m.runs then 'missed'
+                            when d.skip_next then 'skipped'
+                            when s.paused_at is not null or d.paused_at is not null then 'paused'
+                            when s.overlap = 'allow' or (open = '{}' and waiting = 0) then 'enqueued'
+                            when s.overlap = 'skip' then 'overlapped'
+                            when s.overlap = 'queue' then case when waiting < most_waiting then 'waiting' else 'overlapped' end
+                            else 'cancels' end;
+            if verdict = 'overlapped' then
+                said := case when s.overlap = 'queue' then format('%s moments wait already', waiting)
+                             when open = '{}' then 'an earlier moment still waits'
+                             else format('job %s had not finished', open[1]) end;
+            elsif verdict = 'paused' then
+                said := case when s.paused_at is null then d.paused_reason else s.paused_reason end;
+            elsif verdict = 'cancels' then
+                perform headrace.cancel_jobs(open, format('schedule "%s" is due again', s.name));
+                said := case when open <> '{}' then 'cancelled job ' || array_to_string(open, ', ') end;
+                update headrace.tick t set outcome = 'overlapped', detail = 'the next moment came first'
+                where waiting > 0 and t.outcome = 'waiting' and t.schedule = d.schedule and t.tenant = d.tenant and t.cause = 'due';
+                get diagnostics superseded = row_count;
+                waiting := waiting - superseded;
+                open := headrace.unfinished_jobs(open);
+                verdict := case when open = '{}' then 'enqueued' else 'waiting' end;
+            end if;
+            if verdict = 'enqueued' then
+                job := headrace.uuid7();
+            end if;
+            insert into headrace.tick (schedule, tenant, nominal, fold, due_at, fired_at, outcome, job_id, through, detail)
+            values (d.schedule, d.tenant, m.nominal, m.fold, m.due_at, clock, verdict, job, m.through, said)
+            on conflict do nothing;
+            continue when not found; -- by another worker's tzdata its time has come before
+            if verdict = 'enqueued' then
+                jobs := jobs || headrace.schedule_job(s, d, job, m.nominal, m.fold, m.due_at);
+                open := case when s.overlap = 'allow' then '{}' else open || job end;
+            elsif verdict = 'skipped' then
+                d.skip_next := false;
+            elsif verdict = 'waiting' then
+                waiting := waiting + 1;
+            end if;
+        end loop;
+        update headrace.schedule_due x
+        set revision = x.revision + 1, next_due = p.next_due, next_at = coalesce(p.next_at, x.next_at),
+            next_nominal = p.next_nominal, next_fold = p.next_fold, skip_next = d.skip_next, open_jobs = open,
+            has_waiting = waiting > 0, problem = null
+        where x.schedule = d.schedule and x.tenant = d.tenant;
+        schedule := d.schedule;
+        tenant := d.tenant;
+        return next;
+    end loop;
+    perform headrace.enqueue_ticks(jobs);
+end
+$$;
+
+CREATE FUNCTION headrace.unfinished_jobs(ids uuid[]) RETURNS uuid[]
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+    select coalesce(array_agg(j.id), '{}') from headrace.job j where j.id = any(ids)
+$$;
+
 CREATE FUNCTION headrace.uuid7() RETURNS uuid
     LANGUAGE sql PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -821,6 +1216,58 @@ begin
         perform pg_notify('headrace_wake', new.queue);
     end if;
     return null;
+end
+$$;
+
+CREATE FUNCTION headrace.write_schedule(fields jsonb, digest text, editor text, only_new boolean, as_of timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    clock timestamptz := coalesce(as_of, now());
+    was headrace.schedule;
+    w headrace.schedule := jsonb_populate_record(null::headrace.schedule, fields);
+begin
+    select * into was from headrace.schedule s where s.name = w.name for no key update;
+    insert into headrace.schedule as s (
+        name, task, args, queue, priority, tenant, tags, cron, every, at, timezone, start_at, end_at, jitter, catch_up,
+        catch_up_limit, overlap, per_tenant, declared)
+    values (w.name, w.task, w.args, w.queue, w.priority, w.tenant, w.tags, w.cron, w.every, w.at, w.timezone, w.start_at, w.end_at,
+            w.jitter, w.catch_up, w.catch_up_limit, w.overlap, w.per_tenant, digest)
+    on conflict (name) do update
+    set task = w.task, args = w.args, queue = w.queue, priority = w.priority, tenant = w.tenant, tags = w.tags, cron = w.cron,
+        every = w.every, at = w.at, timezone = w.timezone, start_at = w.start_at, end_at = w.end_at, jitter = w.jitter,
+        catch_up = w.catch_up, catch_up_limit = w.catch_up_limit, overlap = w.overlap, per_tenant = w.per_tenant,
+        declared = digest, enabled = s.enabled or editor is null, edited_at = case when editor is not null then clock end, edited_by = editor
+    where not only_new;
+    if not found then
+        return false;
+    end if;
+    if not was.enabled and editor is not null then
+        return true; -- planned when code declares it again
+    end if;
+    with gone as (
+        delete from headrace.schedule_due d where d.schedule = w.name and (d.tenant = '') = w.per_tenant returning d.tenant
+    )
+    update headrace.tick t set outcome = 'skipped', detail = 'the schedule was changed'
+    from gone g
+    where t.outcome = 'waiting' and t.schedule = w.name and t.tenant = g.tenant;
+    if not w.per_tenant then
+        insert into headrace.schedule_due (schedule, next_due, next_at) values (w.name, clock, clock) on conflict do nothing;
+    end if;
+    if was.name is null
+       or not was.enabled
+       or row(was.cron, was.every, was.at, was.timezone, was.start_at, was.end_at, was.jitter)
+          is distinct from row(w.cron, w.every, w.at, w.timezone, w.start_at, w.end_at, w.jitter)
+    then
+        update headrace.schedule_due d
+        set revision = d.revision + 1, next_due = clock, next_at = clock, next_nominal = null, next_fold = null, problem = null
+        where d.schedule = w.name;
+    else
+        -- What a tick was planned with (how it catches up) may have changed.
+        update headrace.schedule_due d set revision = d.revision + 1 where d.schedule = w.name;
+    end if;
+    return true;
 end
 $$;
 
@@ -1096,6 +1543,13 @@ CREATE TABLE headrace.queue (
     CONSTRAINT queue_max_queued_check CHECK ((max_queued >= 0))
 );
 
+CREATE TABLE headrace.schedule_code (
+    schedule text NOT NULL,
+    worker_id bigint NOT NULL,
+    digest text NOT NULL,
+    generation bigint NOT NULL
+);
+
 CREATE TABLE headrace.schema_version (
     version integer NOT NULL,
     name text NOT NULL,
@@ -1115,6 +1569,22 @@ CREATE TABLE headrace.task (
     cancelled_age interval NOT NULL,
     cancelled_count integer,
     registered_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE headrace.tick (
+    schedule text NOT NULL,
+    tenant text DEFAULT ''::text NOT NULL,
+    nominal timestamp without time zone NOT NULL,
+    fold smallint NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    fired_at timestamp with time zone NOT NULL,
+    cause text DEFAULT 'due'::text NOT NULL,
+    outcome text NOT NULL,
+    job_id uuid,
+    through timestamp with time zone,
+    detail text,
+    CONSTRAINT tick_cause_check CHECK ((cause = ANY (ARRAY['due'::text, 'run_now'::text, 'backfill'::text]))),
+    CONSTRAINT tick_outcome_check CHECK ((outcome = ANY (ARRAY['enqueued'::text, 'waiting'::text, 'overlapped'::text, 'skipped'::text, 'paused'::text, 'missed'::text, 'refused'::text])))
 );
 
 CREATE TABLE headrace.worker (
@@ -1157,11 +1627,23 @@ ALTER TABLE ONLY headrace.job_progress
 ALTER TABLE ONLY headrace.queue
     ADD CONSTRAINT queue_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY headrace.schedule_code
+    ADD CONSTRAINT schedule_code_pkey PRIMARY KEY (schedule, worker_id);
+
+ALTER TABLE ONLY headrace.schedule_due
+    ADD CONSTRAINT schedule_due_pkey PRIMARY KEY (schedule, tenant);
+
+ALTER TABLE ONLY headrace.schedule
+    ADD CONSTRAINT schedule_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY headrace.schema_version
     ADD CONSTRAINT schema_version_pkey PRIMARY KEY (version);
 
 ALTER TABLE ONLY headrace.task
     ADD CONSTRAINT task_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY headrace.tick
+    ADD CONSTRAINT tick_pkey PRIMARY KEY (schedule, tenant, nominal, fold);
 
 ALTER TABLE ONLY headrace.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
@@ -1215,6 +1697,16 @@ CREATE INDEX job_suspect ON headrace.job USING btree (queue, priority DESC, "pos
 CREATE UNIQUE INDEX job_unique ON headrace.job USING btree (task, COALESCE(tenant, ''::text), unique_key) WHERE (unique_key IS NOT NULL);
 
 CREATE INDEX payload_job ON ONLY headrace.payload USING btree (job_id);
+
+CREATE INDEX schedule_due_next ON headrace.schedule_due USING btree (next_due) WHERE (next_due IS NOT NULL);
+
+CREATE INDEX schedule_due_waiting ON headrace.schedule_due USING btree (schedule, tenant) WHERE has_waiting;
+
+CREATE INDEX tick_fired ON headrace.tick USING btree (fired_at);
+
+CREATE INDEX tick_latest ON headrace.tick USING btree (schedule, due_at);
+
+CREATE INDEX tick_waiting ON headrace.tick USING btree (schedule, tenant, due_at) WHERE (outcome = 'waiting'::text);
 
 ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_long_finished_at_idx;
 

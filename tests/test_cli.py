@@ -45,6 +45,10 @@ TABLES = (
     "queue",
     "task",
     "worker",
+    "schedule",
+    "schedule_due",
+    "schedule_code",
+    "tick",
 )
 LIST_KEYS = {
     "id", "state", "task", "queue", "priority", "attempts", "max_attempts", "created_at", "run_at", "claimed_at",
@@ -686,3 +690,79 @@ def test_other_durations_are_refused(text: str) -> None:
 def test_durations_are_shown(seconds: float, text: str) -> None:
     """In the two largest units."""
     assert show_duration(seconds) == text
+
+
+# -- schedules --
+
+
+def next_of(run: Run, name: str, *words: str) -> Any:
+    return run("schedules", "next", name, *words, "--json").json()
+
+
+def test_a_schedule_s_life(here: Run) -> None:
+    """Made, listed, shown, changed, paused, resumed, skipped, run, and deleted: each says what it did."""
+    made = here(
+        "schedules", "create", TARGET, "sums", "add", "a=1", "b=2", "--cron", "0 9 * * *", "--timezone", "Asia/Kolkata"
+    )
+    assert (made.status, made.out) == (0, 'schedule "sums" is made: 0 9 * * * Asia/Kolkata\n'), made.err
+    (listed,) = here("schedules", "list", "--json").json()
+    assert (listed["name"], listed["args"], listed["declared"]) == ("sums", {"a": 1, "b": 2}, False)
+    assert "0 9 * * * Asia/Kolkata" in here("schedules", "list").out
+    coming = next_of(here, "sums", "--days", "7")
+    assert len(coming) == 7
+    assert {each["nominal"][11:16] for each in coming} == {"09:00"}
+    assert "Asia/Kolkata" not in here("schedules", "edit", "sums", "--every", "2h", "--overlap", "queue").out
+    assert len(next_of(here, "sums", "--days", "1")) == 12
+    assert here("schedules", "pause", "sums", "--reason", "audit").out == 'schedule "sums" is paused\n'
+    assert {each["held"] for each in next_of(here, "sums")} == {"paused"}
+    assert "paused: audit" in here("schedules", "list").out
+    assert here("schedules", "resume", "sums").out == 'schedule "sums" goes on\n'
+    assert here("schedules", "skip", "sums").status == 0
+    assert [each["held"] for each in next_of(here, "sums", "--limit", "2")] == ["skipped", None]
+    assert here("schedules", "skip", "sums", "--undo").status == 0
+    job = here("schedules", "run", "sums").out.strip()
+    assert state_of(here, job) == "queued"
+    shown = here("schedules", "show", "sums")
+    for word in ("every 2h", "queue", "run_now", job, '{"a": 1, "b": 2}'):
+        assert word in shown.out
+    assert here("schedules", "show", "sums", "--json").json()["ticks"][0]["job_id"] == job
+    assert here("schedules", "delete", "sums").status == 0
+    assert here("schedules", "list").message == "there are no schedules yet"
+
+
+def test_a_backfill_reads_times_in_the_schedule_s_zone(here: Run) -> None:
+    """Days mean days there; one day has one moment, and a second call none."""
+    here("schedules", "create", TARGET, "sums", "add", "a=1", "--cron", "0 1 * * *", "--timezone", "Asia/Kolkata")
+    words = ("schedules", "backfill", "sums", "2026-01-05", "2026-01-07")
+    assert here(*words).out == '2 moments of schedule "sums" will run\n'
+    assert here(*words).out == '0 moments of schedule "sums" will run\n'
+    ticks = here("schedules", "show", "sums", "--json").json()["ticks"]
+    assert [tick["due_at"] for tick in ticks] == ["2026-01-05T19:30:00+00:00", "2026-01-04T19:30:00+00:00"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("create", TARGET, "s", "add", "a=1", "--cron", "61 * * * *"), 'the minute "61" is wrong: write 0-59'),
+        (("create", TARGET, "s", "add", "a=1", "--cron", "0 9 * * *", "--timezone", "Asia/Calcuta"), "Asia/Calcutta"),
+        (("create", TARGET, "s", "ad", "a=1", "--every", "1h"), 'Did you mean "add"'),
+        (("create", TARGET, "s", "add", "--every", "1h"), 'argument "a"'),
+        (("create", TARGET, "s", "add", "[1]", "--every", "1h"), "arguments have names"),
+        (("create", TARGET, "s", "add", "a=1", "--at", "2027-01-01T09:00"), "--at needs an offset"),
+        (("create", TARGET, "s", "add", "a=1", "--at", "tomorrow"), '"tomorrow" is not a time'),
+        (("create", TARGET, "s", "add", "a=1", "--every", "1h", "--overlap", "maybe"), "skip, queue, cancel, allow"),
+        (("create", TARGET, "s", "add", "a=1"), "by one of cron, every and at"),
+        (("edit", "s"), "nothing to change"),
+        (("edit", "s", "--args", "{}"), "--args needs --app"),
+        (("edit", "s", "--every", "1h"), 'there is no schedule "s"'),
+        (("show", "s"), 'there is no schedule "s"'),
+        (("pause", "s"), "reason"),
+        (("backfill", "s", "2026-13-01", "2026-12-01"), '"2026-13-01" is not a time'),
+    ],
+)
+def test_what_is_asked_wrongly_of_schedules(here: Run, words: tuple[str, ...], message: str) -> None:
+    """One message that says what to write instead, and status 2."""
+    ran = here("schedules", *words)
+    assert ran.status == 2, ran.out
+    assert message in ran.message
+    assert here("schedules", "list", "--json").json() == []

@@ -22,6 +22,7 @@ from headrace.errors import (
     ResultTimeout,
     SchemaError,
     UnknownQueue,
+    UnknownSchedule,
     UnknownTask,
     WorkerError,
     WrongDatabase,
@@ -33,6 +34,7 @@ from headrace.outcomes import Cancel, Fail, Outcome, Snooze
 from headrace.retention import Keep, Retention
 from headrace.retry import Retry
 from headrace.rollout import Rollout
+from headrace.schedule import Schedule, Schedules, ScheduleTenant, Tick, Upcoming
 from headrace.task import Task
 from headrace.trigger import RolloutMode, RolloutResult, Trigger
 
@@ -77,14 +79,20 @@ __all__ = [
     "Rollout",
     "RolloutMode",
     "RolloutResult",
+    "Schedule",
+    "ScheduleTenant",
+    "Schedules",
     "SchemaError",
     "Snooze",
     "State",
     "Task",
+    "Tick",
     "Trigger",
     "Unique",
     "UnknownQueue",
+    "UnknownSchedule",
     "UnknownTask",
+    "Upcoming",
     "WorkerError",
     "WrongDatabase",
     "__version__",

@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, cast, overload
 from uuid import UUID
 from weakref import WeakKeyDictionary, WeakSet
@@ -35,9 +35,12 @@ from headrace.errors import (
 from headrace.job import AttemptInfo, Job, JobInfo, LogLine, NewJob, State
 from headrace.retention import Retention
 from headrace.retry import Retry
+from headrace.schedule import Schedules, declare
 from headrace.task import ExecutorName, Task, TaskSettings, choose_executor, default_name
 
 if TYPE_CHECKING:
+    from headrace._schedule.catching_up import CatchUp
+    from headrace._schedule.declaration import Declaration, Overlap
     from headrace._store.embedded import EmbeddedServer
     from headrace._worker.worker import Worker
     from headrace.context import Context
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
+TaskT = TypeVar("TaskT", bound="Task[..., ..., Any]")
 IMPORTING = "HEADRACE_IMPORTING"
 """Set in a process for process tasks while it imports the app."""
 
@@ -92,6 +96,7 @@ class Headrace:
         self.handler_connections = handler_connections
         self.tasks: dict[str, Task[..., ..., Any]] = {}
         self.queues: dict[str, int | None] = {}
+        self.declared_schedules: dict[str, Declaration] = {}
         self.middlewares: list[Middleware] = []
         self.rollouts: list[Rollout] = []
         self._aliases: dict[str, str] = {}
@@ -222,6 +227,84 @@ class Headrace:
             max_queued: Enqueueing is refused beyond so many queued jobs. An operator's later setting wins.
         """
         self.queues[name] = max_queued
+
+    def schedule(
+        self,
+        cron: str | None = None,
+        /,
+        *,
+        every: timedelta | None = None,
+        at: datetime | None = None,
+        timezone: str = "UTC",
+        args: dict[str, Any] | None = None,
+        name: str | None = None,
+        catch_up: CatchUp = "latest",
+        catch_up_limit: int = 100,
+        overlap: Overlap = "skip",
+        jitter: timedelta = timedelta(0),
+        start_at: datetime | None = None,
+        end_at: datetime | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        tenant: str | None = None,
+        tags: Sequence[str] | None = None,
+        per_tenant: bool = False,
+    ) -> Callable[[TaskT], TaskT]:
+        """Declare a schedule of a task; a decorator, put on top of `@app.task`. A task may have several.
+
+        Workers store it when they start. What an operator changes stays until the declaration itself changes; what is
+        no longer declared is disabled. docs/schedules.md has the rules.
+
+        Args:
+            cron: Five fields, as in Debian's cron: "0 9 * * MON-FRI"; or @hourly, @daily, @weekly, @monthly, @yearly.
+            every: Instead of cron: an interval, counted from `start_at`, by default from 1970, so that every 5 minutes
+                is at :00, :05 and so on, after every deploy.
+            at: Instead of cron: once, at this (aware) time.
+            timezone: Of cron: an IANA name, such as "Asia/Kolkata".
+            args: The task's arguments, by name.
+            name: Default: the task's name. Needed for a task's second schedule.
+            catch_up: What happens to moments for which there was no worker: "latest" (one job, for the last of them),
+                "all" (a job for each of the last `catch_up_limit`) or "skip" (none). Up to a minute late is on time.
+            catch_up_limit: See `catch_up`.
+            overlap: What happens when a moment comes and an earlier job has not finished: "skip" (the moment gets no
+                job), "queue" (its job waits), "cancel" (the earlier one is cancelled, and its job waits until that has
+                ended) or "allow" (they run side by side).
+            jitter: Each moment is put off by its own part of this time, the same in every worker.
+            start_at: No moments before this (aware) time.
+            end_at: None from this (aware) time on.
+            queue: Another queue than the task's.
+            priority: Another priority than the task's.
+            tenant: Whom its jobs belong to.
+            tags: Labels of its jobs.
+            per_tenant: It is due for each tenant that `schedules.tenants(name)` has, with the tenant's own time zone,
+                cron and arguments where it has some, and for nobody else.
+
+        Raises:
+            ConfigurationError: It makes no sense, or the name is taken.
+            InvalidArguments: The arguments do not fit the task.
+        """
+        options = {
+            "cron": cron, "every": every, "at": at, "timezone": timezone, "catch_up": catch_up, "overlap": overlap,
+            "catch_up_limit": catch_up_limit, "jitter": jitter, "start_at": start_at, "end_at": end_at, "queue": queue,
+            "priority": priority, "tenant": tenant, "tags": tags, "per_tenant": per_tenant,
+        }  # fmt: skip
+
+        def register(task: TaskT) -> TaskT:
+            if not isinstance(task, Task):
+                raise ConfigurationError(f"app.schedule goes on top of @app.task: {task!r} is no task")
+            packed = json.loads(task.arguments.pack((), args or {}))
+            declaration = declare(name or task.name, task.name, options | {"args": packed})
+            if declaration.name in self.declared_schedules:
+                raise ConfigurationError(f'a schedule "{declaration.name}" is declared already: give this one a name=')
+            self.declared_schedules[declaration.name] = declaration
+            return task
+
+        return register
+
+    @property
+    def schedules(self) -> Schedules:
+        """The database's schedules, declared ones and those that were made at run time."""
+        return Schedules(self)
 
     # -- looking up what is declared --
 

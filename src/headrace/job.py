@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 _SCOPES = ("unfinished", "queued")
-MAX_NAME_BYTES = {"task": 300, "queue": 200, "tenant": 200, "unique key": 1000}
+MAX_NAME_BYTES = {"task": 300, "schedule": 200, "queue": 200, "tenant": 200, "unique key": 1000}
 _ON_CONFLICT = ("keep", "replace", "reschedule", "reject")
 
 

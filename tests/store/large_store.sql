@@ -48,3 +48,14 @@ select h.id, 1, h.finished_at, 'info', 'line' from headrace.job_history h where 
 insert into headrace.job_progress (job_id, run, done) select j.id, 1, 1 from headrace.job j limit 5000;
 insert into headrace.enqueue_key (task, key, job_id, expires_at)
 select 'task1', 'key' || i, gen_random_uuid(), now() + make_interval(secs => i - 100) from generate_series(1, 50000) i;
+
+-- A schedule of 20,000 tenants, of whom 1,000 are due and 500 have ticks that wait; and 100,000 ticks.
+insert into headrace.schedule (name, task, cron, overlap, per_tenant) values ('many', 'task1', '* * * * *', 'queue', true);
+insert into headrace.schedule_due (schedule, tenant, next_due, next_at, next_nominal, next_fold, has_waiting, open_jobs)
+select 'many', 't' || i, now() + make_interval(secs => i - 1000), now(), now() at time zone 'utc', 0, i % 40 = 0,
+       case when i % 80 > 0 then array[pg_temp.id_at(now() - interval '1 hour' + make_interval(secs => i / 100.0), i)] else '{}' end
+from generate_series(1, 20000) i;
+insert into headrace.tick (schedule, tenant, nominal, fold, due_at, fired_at, outcome)
+select 'many', 't' || 1 + i % 20000, w.at at time zone 'utc', 0, w.at, w.at, case when i % 20000 + 1 = any('{40,80,120}') then 'waiting' else 'missed' end
+from generate_series(1, 100000) i
+cross join lateral (select now() - make_interval(days => i / 2500, secs => i) as at) w;

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from headrace._store.migrate import migrate, verify
 from tests.store.harness import Store, ended, superuser_url
+from tests.store.schedules import MINUTE, NOON, plans, send, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,10 +111,28 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
         acting.rows(name, now=None, chunk=10)
     acting.rows("list_partitions", now=None)
     acting.rows("count_queues")
+    act_on_schedules(acting)
     with pytest.raises(NO_RIGHT):
         acting.ask("drop table headrace.job")
     acting.ask("select headrace.grant_access('pg_monitor', 'worker')")  # nothing that is not the worker's to give
     assert not store.one("select has_table_privilege('pg_monitor', 'headrace.job', 'select')")
+
+
+def act_on_schedules(acting: Store) -> None:
+    """Declare, make, tick, release, and what operators do."""
+    assert acting.rows("declare_schedules", worker_id=acting.worker(), declarations="[]", tasks=["t"]) == []
+    write(acting, NOON, per_tenant=True, overlap="queue")
+    acting.rows("write_schedule_tenants", name="s", tenants='[{"tenant": "a"}]', now=NOON)
+    for now in (NOON, NOON + MINUTE, NOON + 2 * MINUTE):
+        assert send(acting, plans(acting, now), now) == 1
+    assert acting.rows("release_waiting_ticks", after_schedule="", after_tenant="", chunk=1, now=None) == [("s", "a")]
+    assert acting.value("run_schedule", name="s", tenant="a", nominal="2026-01-01")
+    assert acting.value("backfill_schedule", name="s", tenant="a", moments="[]") == 0
+    for name in ("pause_schedule", "resume_schedule", "skip_next_tick"):
+        assert acting.rows(name, name="s", tenant="a", reason="r", by="b", skip=True)
+    acting.rows("prune_ticks", now=None, chunk=1)
+    assert acting.rows("delete_schedule_tenants", name="s", tenants=["a"]) == [("a",)]
+    assert acting.rows("delete_schedule", name="s") == [("s",)]
 
 
 @pytest.mark.direct
@@ -129,6 +148,8 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
         "list_logs": {"id": job, "limit": 1}, "count_queues": {}, "list_workers": {}, "list_queue_settings": {},
         "list_finished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
         "list_unfinished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
+        "list_schedules": {"name": None}, "list_schedule_tenants": {"name": "s", "tenant": None, "after": "", "limit": 1},
+        "list_ticks": {"name": "s", "tenant": None, "before": None, "limit": 1},
     }  # fmt: skip
     for name, parameters in reads.items():
         viewer.rows(name, **parameters)

@@ -87,7 +87,7 @@ LIMITS: dict[str, dict[str, int]] = {
 
 UNTIMED = dict.fromkeys(
     ("beat_s", "lease_s", "look_s", "stall_s", "stall_warning_s", "tick_s", "first_poll_s", "longest_poll_s", "promote_s",
-     "watch_s", "report_s"), 3600.0,
+     "watch_s", "report_s", "schedule_s", "declare_s"), 3600.0,
 )  # fmt: skip
 """A worker's loops make one round, and nothing is looked for because time has passed."""
 

@@ -30,11 +30,15 @@ BUILD = (Path(__file__).parent / "large_store.sql").read_text()
 WORKER = 1
 Parameters = dict[str, Any]
 
-READS_EVERYTHING = {"count_queues": "the numbers of all unfinished jobs"}
+MOMENTS = '[{"nominal": "2026-01-01T09:00:00", "fold": 0, "due_at": "2026-01-01T09:00:00Z"}]'
+READS_EVERYTHING = {
+    "count_queues": "the numbers of all unfinished jobs",
+    "list_schedules": "what is next of all tenants",
+}
 SMALL = {
     "beat_workers", "copy_jobs", "create_partitions", "create_partitions_now", "drain_worker", "drop_partition", "end_lease", "has_lease",
     "list_beats", "list_objects", "list_partitions", "list_queue_settings", "list_workers", "list_writers", "read_backend_pid", "read_clock", "read_instance",
-    "register_queues", "register_tasks", "register_worker", "set_queue",
+    "register_queues", "register_tasks", "register_worker", "set_queue", "declare_schedules", "delete_schedule", "write_schedule",
 }  # fmt: skip
 """These read none of the large tables; drop_partition has a test of its own."""
 
@@ -50,6 +54,7 @@ class Large:
     finished: list[str]
     first_day: str
     partition: str
+    due: list[dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +104,10 @@ def _look(conn: psycopg.Connection) -> Large:
         partition=ids(
             "select name from headrace.list_partitions() where parent = 'payload' and day = current_date - 5"
         )[0],
+        due=[
+            {"schedule": "many", "tenant": f"t{n}", "revision": 0, "moments": [json.loads(MOMENTS)[0] | {"runs": True}]}
+            for n in range(1, 300)
+        ],
     )
 
 
@@ -176,6 +185,22 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("list_attempts", "", lambda large: {"id": large.finished[0]}, {"attempt(job_id_run)"}),
     ("list_logs", "", lambda large: {"id": large.finished[0], "limit": 10}, {"job_log(job_id_run_logged_at)"}),
     ("list_unfinished", "", constant(**LIST), {"job_pkey"}),
+    ("list_due_schedules", "", constant(now=None, ahead_s=1, behind_s=5, chunk=250), {"schedule_due_next"}),
+    ("tick_schedules", "", lambda large: {"plans": json.dumps(large.due), "now": None}, {"schedule_due_pkey", "job_pkey"}),
+    ("release_waiting_ticks", "", constant(after_schedule="", after_tenant="", chunk=500, now=None),
+     {"schedule_due_waiting", "tick_waiting", "job_pkey"}),
+    ("postpone_schedule", "", constant(schedule="many", tenant="t1", revision=0, problem="", wait_s=1, now=None), {"schedule_due_pkey"}),
+    ("list_schedule_tenants", "", constant(name="many", tenant=None, after="t5", limit=100), {"schedule_due_pkey"}),
+    ("list_schedule_tenants", "one", constant(name="many", tenant="t5", after=None, limit=1), {"schedule_due_pkey"}),
+    ("list_ticks", "", constant(name="many", tenant=None, before=None, limit=10), {"tick_latest"}),
+    ("pause_schedule", "", constant(name="many", tenant="t5", reason="r", by="b"), {"schedule_due_pkey"}),
+    ("resume_schedule", "", constant(name="many", tenant="t5"), {"schedule_due_pkey"}),
+    ("skip_next_tick", "", constant(name="many", tenant="t5", skip=True), {"schedule_due_pkey"}),
+    ("run_schedule", "", constant(name="many", tenant="t5", nominal="2026-01-01"), {"schedule_due_pkey", "job_pkey"}),
+    ("backfill_schedule", "", constant(name="many", tenant="t5", moments=MOMENTS), {"schedule_due_pkey"}),
+    ("write_schedule_tenants", "", constant(name="many", tenants='[{"tenant": "t5"}]', now=None), set()),
+    ("delete_schedule_tenants", "", constant(name="many", tenants=["t5", "t6"]), {"schedule_due_pkey", "tick_waiting"}),
+    ("prune_ticks", "", constant(now=None, chunk=1000), {"tick_fired"}),
     ("list_finished", "", constant(**LIST), {"job_history(finished_at)"}),
     ("list_finished", "failed", constant(**LIST | {"states": ["failed"]}), {"job_history(state_finished_at_id)"}),
     ("prune_aged", "", constant(now=None, chunk=1000), {"job_history(task_state_finished_at)"}),

@@ -16,6 +16,24 @@ app = Headrace()
 class Client: ...
 
 
+@app.schedule("0 9 * * *", timezone="Asia/Kolkata", args={"n": 1})
+@app.schedule(every=timedelta(hours=1), name="hourly", overlap="queue", args={"n": 2})
+@app.task
+async def scheduled(n: int) -> str:
+    """A task with schedules is the same task."""
+    return str(n)
+
+
+async def schedules() -> None:
+    """Options are typed."""
+    assert_type(await scheduled.enqueue(1), Job[str])
+    await app.schedules.create("s", scheduled, cron="* * * * *", catch_up="latest")
+    await app.schedules.create("s", scheduled, cron=5)  # type: ignore[arg-type]
+    await app.schedules.edit("s", overlap="maybe")  # type: ignore[arg-type]
+    await app.schedules.edit("s", crom="")  # type: ignore[call-arg]
+    app.schedule("* * * * *")(len)  # type: ignore[type-var]
+
+
 @app.task
 async def bare(user_id: int, name: str = "") -> str:
     """The simplest task."""

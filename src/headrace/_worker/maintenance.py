@@ -1,4 +1,4 @@
-"""What every worker does for all: promote what is due, take back what dead workers held, keep the tables in shape.
+"""What every worker does for all: promote what is due, tick schedules, take back what dead workers held, tidy up.
 
 There is no leader. Each step is one short statement that another worker may run at the same time: it takes a lock for
 its transaction or skips locked rows.
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from headrace._store.migrate import DAYS_AHEAD
 from headrace._worker.loops import Loop
 from headrace._worker.promoter import CHUNK, Promoter
+from headrace._worker.ticker import Ticker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,7 @@ class Maintenance:
         self._swept_at = float("-inf")
         self._partitioned_on: datetime | None = None
         self.promote = Loop("promoting scheduled jobs", timings.promote_s, Promoter(database, timings).promote)
+        self.ticking = Loop("ticking schedules", timings.schedule_s, Ticker(database, timings).tick)
         self.rescue = Loop("looking for dead workers", timings.look_s, self._rescue)
         self.housekeeping = Loop("housekeeping", timings.housekeeping_s, self._keep_house)
         self.unpark = Loop("releasing parked jobs", timings.watch_s, self._unpark)
@@ -57,7 +59,7 @@ class Maintenance:
     @property
     def loops(self) -> list[Loop]:
         """All of them."""
-        return [self.promote, self.rescue, self.housekeeping, self.unpark]
+        return [self.promote, self.ticking, self.rescue, self.housekeeping, self.unpark]
 
     async def _rescue(self) -> None:
         dead = self._find_dead(dict(await self._database.rows("list_beats")))
@@ -90,7 +92,7 @@ class Maintenance:
 
     async def _keep_house(self) -> None:
         await self._create_partitions()
-        for name in ("prune_aged", "prune_counted", "delete_expired_keys"):
+        for name in ("prune_aged", "prune_counted", "delete_expired_keys", "prune_ticks"):
             await self._database.rows(name, 60.0, now=None, chunk=CHUNK)
         for (partition,) in await self._database.rows("list_partitions", now=None):
             await self._database.rows("drop_partition", name=partition, now=None)

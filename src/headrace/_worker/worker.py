@@ -20,6 +20,7 @@ import psycopg
 import headrace
 from headrace._store.database import Database
 from headrace._worker.claims import Claims
+from headrace._worker.declarer import Declarer
 from headrace._worker.fenced import HandlerConnections
 from headrace._worker.heart import GuardianHeart, Heart, LoopHeart
 from headrace._worker.listener import Listener
@@ -195,6 +196,8 @@ class Worker:
         self.runner.stuck = self._replace_process
         self.claims = Claims(self.database, self.runner, self.settles, self.timings, self.queues)
         self.maintenance = Maintenance(self.database, self.timings, self.app.task_names())
+        declarer = Declarer(self.app, self.database, self.id)
+        self.declaring = Loop("declaring schedules", self.timings.declare_s, declarer.declare)
         self.watchdog = Watchdog(self.database, self.settles, self.id, self.timings)
         self.cancelling = Loop("looking for cancel requests", self.timings.watch_s, self._cancel_requested)
         self.settings = Loop("reading queue settings", self.timings.watch_s, self._read_settings)
@@ -206,7 +209,7 @@ class Worker:
         self.claims.release(attempt)  # the claims are made after the runner
 
     def _loops(self) -> list[Loop]:
-        return [*self.maintenance.loops, self.cancelling, self.settings, self.reporting]
+        return [*self.maintenance.loops, self.declaring, self.cancelling, self.settings, self.reporting]
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine, name=f"headrace {name}")

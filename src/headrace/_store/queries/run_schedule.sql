@@ -1,0 +1,1 @@
+select headrace.run_schedule(%(name)s, %(tenant)s, %(nominal)s::timestamp)::text
