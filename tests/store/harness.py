@@ -172,7 +172,10 @@ class Store:
 
     def empty(self) -> None:
         """Forget unfinished jobs, workers and settings, for the next test; finished jobs disturb nobody."""
-        for table in ("job", "job_progress", "enqueue_key", "worker", "queue", "task"):
+        for table in (
+            "job", "job_progress", "enqueue_key", "worker", "queue", "task",
+            "workflow", "workflow_node", "dependency", "workflow_change",
+        ):  # fmt: skip
             self.ask(f"delete from {self.schema}.{table}")
 
 
