@@ -24,6 +24,9 @@ from headrace.errors import (
     UnknownQueue,
     UnknownTask,
     WorkerError,
+    WorkflowFailed,
+    WorkflowNotFound,
+    WorkflowOver,
     WrongDatabase,
 )
 from headrace.flags import EnvironmentFlags, Flags, OpenFeatureFlags
@@ -33,8 +36,10 @@ from headrace.outcomes import Cancel, Fail, Outcome, Snooze
 from headrace.retention import Keep, Retention
 from headrace.retry import Retry
 from headrace.rollout import Rollout
+from headrace.started import StartedWorkflow, WorkflowInfo, WorkflowNode
 from headrace.task import Task
 from headrace.trigger import RolloutMode, RolloutResult, Trigger
+from headrace.workflow import Batch, Chain, Group, Workflow, chain, group, previous
 
 __version__ = "0.1.0"
 
@@ -42,7 +47,9 @@ __all__ = [
     "AnswerLost",
     "AppClosed",
     "AttemptInfo",
+    "Batch",
     "Cancel",
+    "Chain",
     "ConfigurationError",
     "Context",
     "DatabaseError",
@@ -53,6 +60,7 @@ __all__ = [
     "EnvironmentFlags",
     "Fail",
     "Flags",
+    "Group",
     "Headrace",
     "HeadraceError",
     "InvalidArguments",
@@ -79,6 +87,7 @@ __all__ = [
     "RolloutResult",
     "SchemaError",
     "Snooze",
+    "StartedWorkflow",
     "State",
     "Task",
     "Trigger",
@@ -86,8 +95,17 @@ __all__ = [
     "UnknownQueue",
     "UnknownTask",
     "WorkerError",
+    "Workflow",
+    "WorkflowFailed",
+    "WorkflowInfo",
+    "WorkflowNode",
+    "WorkflowNotFound",
+    "WorkflowOver",
     "WrongDatabase",
     "__version__",
+    "chain",
     "current_context",
+    "group",
     "inject",
+    "previous",
 ]

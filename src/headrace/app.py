@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from headrace._results import ResultWaiter
 from headrace._store import enqueue as enqueue_store
+from headrace._store import workflows as workflow_store
 from headrace._store.database import Database
 from headrace._store.foreign import SyncForeign, adapt, is_async
 from headrace._store.sql import check_schema_name, query
@@ -23,6 +24,7 @@ from headrace.context import is_running_here
 from headrace.errors import (
     AppClosed,
     ConfigurationError,
+    InvalidArguments,
     JobCancelled,
     JobFailed,
     JobNotFound,
@@ -31,10 +33,12 @@ from headrace.errors import (
     UnknownTask,
     did_you_mean,
 )
-from headrace.job import AttemptInfo, Job, JobInfo, LogLine, NewJob, State
+from headrace.job import AttemptInfo, DependentJob, Job, JobInfo, LogLine, NewJob, State
 from headrace.retention import Retention
 from headrace.retry import Retry
+from headrace.started import StartedWorkflow, WorkflowInfo, not_found, workflow_info
 from headrace.task import ExecutorName, Task, TaskSettings, choose_executor, default_name
+from headrace.workflow import as_workflow
 
 if TYPE_CHECKING:
     from headrace._store.embedded import EmbeddedServer
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
     from headrace.context import Context
     from headrace.middleware import Middleware
     from headrace.rollout import Rollout
+    from headrace.workflow import Flow, Workflow
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -418,6 +423,56 @@ class Headrace:
         rows = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)}) if new else []
         return [Job(self, str(job_id), existed=existed) for _, job_id, existed in rows]
 
+    # -- workflows --
+
+    async def start(self, workflow: Workflow | Flow, *, conn: Any = None) -> StartedWorkflow:
+        """Start a workflow: all its jobs, or none, in one transaction. Starting the same object again changes nothing.
+
+        Args:
+            workflow: A `Workflow` or `Batch`, or what `chain` or `group` makes.
+            conn: Start it inside this connection's transaction; see `Task.options`.
+
+        Raises:
+            ConfigurationError: It makes no sense: a job is in it twice, or takes the result of one that is not there.
+            EnqueueError: A job was refused.
+            DatabaseError: The database cannot be used.
+        """
+        workflow = as_workflow(workflow)
+        plan = workflow.plan()
+        await workflow_store.start(self, workflow, plan, conn)
+        return StartedWorkflow(self, workflow.id, plan)
+
+    def start_sync(self, workflow: Workflow | Flow, *, conn: Any = None) -> StartedWorkflow:
+        """`start` for code that is not asynchronous: through the given connection, or the app's own thread."""
+        if conn is None:
+            return self.run_sync(self.start(workflow))
+        workflow = as_workflow(workflow)
+        plan = workflow.plan()
+        workflow_store.start_sync(self, workflow, plan, conn)
+        return StartedWorkflow(self, workflow.id, plan)
+
+    def workflow(self, workflow_id: UUID | str) -> StartedWorkflow:
+        """A workflow that was started, to act on; whether it exists is found out when something is asked of it.
+
+        Raises:
+            WorkflowNotFound: That is no id.
+        """
+        try:
+            return StartedWorkflow(self, UUID(str(workflow_id)))
+        except ValueError:
+            raise not_found(workflow_id) from None
+
+    async def find_workflow(self, workflow_id: UUID | str) -> WorkflowInfo:
+        """A workflow and how far it is; reads one row.
+
+        Raises:
+            WorkflowNotFound: No workflow has this id (any more).
+        """
+        records = await (await self._here()).database.records("find_workflow", id=self.workflow(workflow_id).id)
+        if not records:
+            raise not_found(workflow_id)
+        return workflow_info(records[0])
+
     # -- asking and acting --
 
     async def database(self) -> Database:
@@ -505,9 +560,19 @@ class _TaskDecorator(Protocol):
 def _new_jobs(jobs: Iterable[NewJob]) -> list[NewJob]:
     new = list(jobs)
     for job in new:
-        if not isinstance(job, NewJob):
-            raise ConfigurationError(f"enqueue_many takes what task.job(...) makes, not {job!r}")
+        if type(job) is not NewJob:
+            _check_is_job(job)
     return new
+
+
+def _check_is_job(job: Any) -> None:
+    if isinstance(job, DependentJob):
+        name, pending = next(iter(job.inputs.items()))
+        raise InvalidArguments(
+            f'task "{job.task}": argument "{name}" is {pending!r}, the result of another job: start it in a workflow'
+        )
+    if not isinstance(job, NewJob):
+        raise ConfigurationError(f"enqueue_many takes what task.job(...) makes, not {job!r}")
 
 
 def _seconds(task_name: str, what: str, given: timedelta | None) -> float | None:

@@ -22,6 +22,8 @@ class Timings:
         first_poll_s: After activity, the next look for jobs; doubled up to `longest_poll_s` while there are none.
         longest_poll_s: Jobs that no notification announced are found after this at the latest.
         promote_s: Scheduled jobs are looked for at least this often; a known due time is slept until.
+        sweep_s: Workflows that have something to reckon are looked for this often; the worker that ended the job does it at
+            once.
         watch_s: Requests to cancel and changed settings are looked for this often, without a notification.
         report_s: Progress and logs are written this often.
         housekeeping_s: Retention is enforced this often.
@@ -40,6 +42,7 @@ class Timings:
     first_poll_s: float = 0.004
     longest_poll_s: float = 1.0
     promote_s: float = 1.0
+    sweep_s: float = 1.0
     watch_s: float = 1.0
     report_s: float = 0.25
     housekeeping_s: float = 60.0

@@ -37,7 +37,8 @@ begin
             from free f join unnest(ids, delays) as d(id, delay) on d.id = f.id
             join headrace.job j on j.id = f.id where j.id = any(ids)
         ), numbered as materialized (
-            select d.id, d.run_at, case when d.run_at <= now() then nextval('headrace.job_position') end as position from due d
+            select d.id, d.run_at, case when d.run_at <= now() then nextval('headrace.job_position') end as position
+            from (select d.id, d.run_at from due d order by d.id) d
         ), changed as (
             update headrace.job j
             set state = (case when n.position is null then 'scheduled' else 'queued' end)::headrace.job_state,
