@@ -83,10 +83,13 @@ begin
         perform pg_notify('headrace_cancel', '');
     end if;
     select array_agg(j.id), array_agg(j.run), array_agg(jsonb_build_object('kind', 'cancelled', 'message', (
-               select case when n.doomed_by is null then coalesce(w.cancel_reason, 'cancelled')
-                           else (select format('%s %s', coalesce(format('node "%s"', d.name), format('job %s', d.job_id)),
-                                               case d.state when 'failed' then 'failed' else 'was cancelled' end)
-                                 from headrace.workflow_node d where d.job_id = n.doomed_by) end
+               select coalesce(
+                   (select format('%s failed', coalesce(format('node "%s"', d.name), format('job %s', d.job_id)))
+                    from headrace.workflow_node d where d.job_id = n.doomed_by and d.state = 'failed'),
+                   w.cancel_reason,
+                   (select format('%s was cancelled', coalesce(format('node "%s"', d.name), format('job %s', d.job_id)))
+                    from headrace.workflow_node d where d.job_id = n.doomed_by),
+                   'cancelled')
                from headrace.workflow_node n, headrace.workflow w where n.job_id = j.id and w.id = j.workflow_id))::text)
     into ids, runs, errors
     from headrace.job j where j.id = any(ids) and j.state <> 'running';
