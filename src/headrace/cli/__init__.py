@@ -14,7 +14,7 @@ import psycopg
 import typer
 
 import headrace
-from headrace.cli import bench, dev, enqueue, jobs, migrate, queues, worker, workers
+from headrace.cli import bench, dev, enqueue, jobs, migrate, queues, worker, workers, workflows
 from headrace.cli.output import print_error
 from headrace.errors import ConfigurationError, HeadraceError, InvalidArguments
 
@@ -29,6 +29,7 @@ commands.command("dev")(dev.dev)
 commands.command("enqueue")(enqueue.enqueue)
 commands.add_typer(jobs.group, name="jobs")
 commands.add_typer(queues.group, name="queues")
+commands.add_typer(workflows.group, name="workflows")
 commands.command("workers")(workers.workers)
 commands.command("bench")(bench.bench)
 

@@ -7,5 +7,5 @@ select coalesce(bool_or(
              (select true from headrace.job j
               where j.queue = q.name and j.position is not null and j.suspicion > 0
               order by j.priority desc, j.position limit 1))), false)
-    or exists (select from headrace.workflow_change)
+    or (select true from headrace.workflow_change c order by c.at limit 1) is not null
 from unnest(%(queues)s::text[]) as q(name)
