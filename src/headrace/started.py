@@ -13,7 +13,7 @@ from uuid import UUID
 from headrace._plan import NOTHING, Ends, Plan
 from headrace._store import workflows as store
 from headrace.context import is_running_here
-from headrace.errors import ConfigurationError, ResultTimeout, WorkflowFailed, WorkflowNotFound
+from headrace.errors import ConfigurationError, JobNotFound, ResultTimeout, WorkflowFailed, WorkflowNotFound
 from headrace.job import Job, NewJob, State
 
 if TYPE_CHECKING:
@@ -166,6 +166,7 @@ class StartedWorkflow:
 
         Raises:
             WorkflowFailed: Not all of its jobs succeeded.
+            JobNotFound: A result is out of its job's retention.
             ResultTimeout: It had not finished in time. It goes on.
             WorkflowNotFound: It does not exist (any more).
         """
@@ -188,11 +189,14 @@ class StartedWorkflow:
         return {name: _shaped(end, results) for name, end in plan.outcomes.items()}
 
     async def _results(self, jobs: list[str]) -> dict[str, Any]:
-        database, results = await self._app.database(), {}
+        database = await self._app.database()
+        results: dict[str, Any] = {}
         for start in range(0, len(jobs), _CHUNK):
             some = jobs[start : start + _CHUNK]
             for job_id, _, result, _ in await database.rows("find_outcomes", ids=some, oldest=min(some)):
                 results[job_id] = None if result is None else json.loads(result)
+        if gone := next((job for job in jobs if job not in results), None):
+            raise JobNotFound(f"the result of job {gone} is gone: it was deleted, retried, or is out of retention")
         return results
 
     async def cancel(self, reason: str = "cancelled") -> Literal["cancelled", "finished", "unknown"]:
@@ -239,7 +243,7 @@ class StartedWorkflow:
 
 
 def _shaped(ends: Ends, results: dict[str, Any]) -> Any:
-    found = [results.get(job) for job in ends.jobs]
+    found = [results[job] for job in ends.jobs]
     return found if ends.is_list else found[0]
 
 

@@ -308,6 +308,7 @@ def test_results_are_read_as_arguments(store: Store, graph: Graph) -> None:
     (row,) = store.claimed_rows(worker, {"q": 1})
     assert json.loads(row[-1])["inputs"] == inputs
     found = {key: json.loads(value) for key, value in store.rows("read_inputs", id=ids["d"])}
+    assert store.one("select headrace.read_input(%s, %s)", [store.new_id(), json.dumps(inputs["one"])]) is None
     assert found == {"one": {"x": 1}, "all": [None, {"x": 1}, None], "some": [None, [None, {"x": 1}, None]]}
 
 
@@ -342,6 +343,8 @@ def test_a_repeated_start_or_addition_changes_nothing(store: Store, graph: Graph
     graph.advance()
     assert graph.states() == {"a": "queued", "b": "blocked"}
     assert lies(store) == []
+    store.value("cancel_workflow", id=graph.id, reason="r")
+    store.rows("add_to_workflow", id=graph.id, jobs=json.dumps(jobs), nodes=json.dumps(nodes))
 
 
 def test_large_arguments_of_nodes_are_kept_apart(store: Store, graph: Graph) -> None:

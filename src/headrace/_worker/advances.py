@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from headrace._worker.loops import Loop
-from headrace.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from headrace._store.database import Database
     from headrace._worker.attempt import Settle
@@ -90,14 +89,16 @@ class Advances:
         ids, self._ended = self._ended, set()
         now = self._clock()
         seconds = RECENT_S
-        if now - self._swept_at >= self._sweep_s:
-            if now - self._full_at >= FULL_S:
-                seconds = EVER_S
-            found = await self._database.rows("list_changed_workflows", seconds=seconds)
-            ids |= {row[0] for row in found}
-            self._swept_at = now
-            self._full_at = now if seconds == EVER_S else self._full_at
-        busy = await self._advance_all(sorted(ids), seconds)
+        try:
+            if now - self._swept_at >= self._sweep_s:
+                seconds = EVER_S if now - self._full_at >= FULL_S else RECENT_S
+                ids |= {row[0] for row in await self._database.rows("list_changed_workflows", seconds=seconds)}
+                self._swept_at = now
+                self._full_at = now if seconds == EVER_S else self._full_at
+            busy = await self._advance_all(sorted(ids), seconds)
+        except BaseException:
+            self._ended |= ids
+            raise
         if not busy:
             self._retry_s = _FIRST_RETRY_S
             return max(0.001, self._swept_at + self._sweep_s - self._clock())
@@ -117,16 +118,12 @@ class Advances:
     async def _advance(self, ids: list[str], seconds: float) -> set[str]:
         try:
             rows = await self._database.rows("advance_workflows", _DEADLINE_S, ids=ids, seconds=seconds)
-        except DatabaseUnavailable:
-            self._ended |= set(ids)
-            raise
         except psycopg.Error as error:
             return await self._advance_apart(ids, seconds, error)
         return {row[0] for row in rows}
 
-    async def _advance_apart(self, ids: Iterable[str], seconds: float, error: psycopg.Error) -> set[str]:
+    async def _advance_apart(self, ids: list[str], seconds: float, error: psycopg.Error) -> set[str]:
         """One workflow that cannot be advanced does not stop the others; the sweep tries it again."""
-        ids = list(ids)
         if len(ids) == 1:
             await self._mend(error)
             _log.error("workflow %s cannot be advanced, trying again: %s", ids[0], error)

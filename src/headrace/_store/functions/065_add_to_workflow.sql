@@ -13,6 +13,11 @@ begin
     perform from headrace.workflow w
     where w.id = workflow and w.state = 'running' and w.cancel_reason is null for key share;
     if not found then
+        -- The same call again: what it added is there, whatever has become of the workflow.
+        if exists (select from jsonb_array_elements(nodes) n join headrace.workflow_node f
+                   on f.job_id = (n.value ->> 'id')::uuid and f.workflow_id = workflow) then
+            return;
+        end if;
         raise exception using
             errcode = 'HR004',
             message = coalesce(
