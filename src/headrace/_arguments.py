@@ -52,8 +52,8 @@ class Arguments:
             adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(_typed_dict(fields))
         except PydanticUserError as error:
             raise ConfigurationError(
-                f'task "{self.task_name}": a parameter\'s type cannot be stored as JSON: {error.message.splitlines()[0]}. '
-                "If the app's lifespan provides it, write `name: Type = inject()`"
+                f'task "{self.task_name}": a parameter\'s type cannot be stored as JSON: '
+                f"{error.message.splitlines()[0]}. If the app's lifespan provides it, write `name: Type = inject()`"
             ) from error
         self._validate_python = adapter.validator.validate_python
         self._validate_json = adapter.validator.validate_json
@@ -112,19 +112,25 @@ class Arguments:
         if unknown := sorted(names - self._fields.keys()):
             raise InvalidArguments(f'task "{self.task_name}": argument "{unknown[0]}": there is no such parameter')
         if names not in self._partial:
-            partial = self._partial[names] = copy.copy(self)
-            partial._adapt({name: kind for name, kind in self._fields.items() if name not in names})
+            self._partial[names] = self._without(names)
         return self._partial[names].pack((), arguments.known)
 
+    def _without(self, names: frozenset[str]) -> Arguments:
+        other = copy.copy(self)
+        other._adapt(  # noqa: SLF001 - its own
+            {name: kind for name, kind in self._fields.items() if name not in names}
+        )
+        return other
+
     def _pending(self, given: dict[str, Any]) -> InvalidArguments | None:
-        """Why a call cannot be packed, if results of other jobs are the reason. Looked for when it has failed only."""
+        """Why a call cannot be packed, if results of other jobs are the reason; looked for only when it has failed."""
         pending = {name: value for name, value in given.items() if isinstance(value, PendingResult)}
         known = {name: value for name, value in given.items() if name not in pending}
         for name, value in known.items():
             if holds_pending(value):
                 return InvalidArguments(
-                    f'task "{self.task_name}": argument "{name}": the result of another job can only be an argument as it '
-                    "is, not a part of one"
+                    f'task "{self.task_name}": argument "{name}": the result of another job can only be an argument as '
+                    "it is, not a part of one"
                 )
         if not pending:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from headrace.errors import InvalidArguments
@@ -49,14 +50,15 @@ class PendingArguments(InvalidArguments):
         return type(self), (str(self), self.known, self.pending)
 
 
-def holds_pending(value: Any) -> bool:
-    """Whether there is one somewhere inside a list or dictionary."""
+def holds_pending(value: Any, depth: int = 4) -> bool:
+    """Whether there is one inside a list or dictionary, not too deep."""
     match value:
         case PendingResult():
             return True
         case dict():
-            return any(map(holds_pending, value.values()))
+            items: Iterable[Any] = value.values()
         case list() | tuple() | set() | frozenset():
-            return any(map(holds_pending, value))
+            items = value
         case _:
             return False
+    return depth > 0 and any(holds_pending(item, depth - 1) for item in items)

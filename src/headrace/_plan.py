@@ -140,4 +140,3 @@ class Plan:
 
 def _which(job: NewJob) -> str:
     return f"job {job.id} of task {job.task}"
-

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from headrace.job import NewJob
-    from headrace.workflow import WorkflowInfo
+    from headrace.started import WorkflowInfo
 
 
 class HeadraceError(Exception):

@@ -140,8 +140,8 @@ class StartedWorkflow:
         """
         if is_running_here():
             raise ConfigurationError(
-                f"a handler waits for workflow {self.id}: it would keep its own place while it waits, and when all places "
-                "are taken by such handlers none of the jobs they wait for can start. Use a callback"
+                f"a handler waits for workflow {self.id}: it would keep its own place while it waits, and when all "
+                "places are taken by such handlers none of the jobs they wait for can start. Use a callback"
             )
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         wait_s = _FIRST_LOOK_S
@@ -157,9 +157,9 @@ class StartedWorkflow:
     async def result(self, timeout: timedelta | float | None = None) -> Any:
         """Wait until all its jobs have succeeded, and give the results of those that it ends in.
 
-        Of a chain, the result of its last job; of a group or a batch, a list; of a `Workflow`, those of the nodes that no
-        other waits for, by name. (Of a `Workflow` with a flow and without nodes, that of the flow.) Not known of one that
-        was looked up by its id.
+        Of a chain, the result of its last job; of a group or a batch, a list; of a `Workflow`, those of the nodes
+        that no other waits for, by name. (Of a `Workflow` with a flow and without nodes, that of the flow.) Not known
+        of one that was looked up by its id.
 
         Args:
             timeout: As for `wait`.
@@ -172,13 +172,14 @@ class StartedWorkflow:
         """
         if self._plan is None:
             raise ConfigurationError(
-                f"what workflow {self.id} ends in is known where it was started: elsewhere, ask for its nodes() and jobs"
+                f"what workflow {self.id} ends in is known where it was started: elsewhere, ask for its nodes()"
             )
         info = await self.wait(timeout)
         if info.state is not State.SUCCEEDED:
             raise WorkflowFailed(
                 f"workflow {info.name or info.id} {'failed' if info.state is State.FAILED else 'was cancelled'}: of "
-                f"{info.total} jobs {info.succeeded} succeeded, {info.failed} failed and {info.cancelled} were cancelled",
+                f"{info.total} jobs {info.succeeded} succeeded, {info.failed} failed and {info.cancelled} were "
+                "cancelled",
                 info,
             )
         plan = self._plan
@@ -215,9 +216,7 @@ class StartedWorkflow:
         rows = await (await self._app.database()).rows("retry_workflow", store.DEADLINE_S, id=self.id)
         return [Job(self._app, job_id) for (job_id,) in rows]
 
-    async def add(
-        self, *items: NewJob | Flow, after: str | Sequence[str] = (), conn: Any = None
-    ) -> list[Job[Any]]:
+    async def add(self, *items: NewJob | Flow, after: str | Sequence[str] = (), conn: Any = None) -> list[Job[Any]]:
         """Add jobs, chains and groups while it runs: also from one of its own jobs (``ctx.job.workflow_id``).
 
         It does not finish before they have. As long as a transaction that adds to it is open it does not finish either.

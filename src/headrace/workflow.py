@@ -1,10 +1,10 @@
 """Workflows: jobs that wait for other jobs.
 
-`chain` and `group` are enough for most; each may hold the other. `Workflow` names its nodes, for any graph without cycles, and
-`Batch` counts jobs that are added while it runs. `Headrace.start` starts one, all of it or nothing.
+`chain` and `group` are enough for most; each may hold the other. `Workflow` names its nodes, for any graph without
+cycles, and `Batch` counts jobs that are added while it runs. `Headrace.start` starts one, all of it or nothing.
 
-What is started is a list of jobs and a list of nodes: for each job, those that it waits for. Where many wait for many, a
-barrier stands between them, a node without a job, so that there are not as many dependencies as pairs.
+What is started is a list of jobs and a list of nodes: for each job, those that it waits for. Where many wait for
+many, a barrier stands between them, a node without a job, so that there are not as many dependencies as pairs.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ MAX_NAME_CHARS = 200
 def previous() -> Any:
     """As an argument of a job in a workflow: the result of what comes before it.
 
-    After a job, or a chain that ends in one, that is its result; after a group, the list of the results of the jobs that
-    it ends in, in the order in which they were given. The result of a job that did not succeed is None: jobs that run
-    after one (where the policy is "continue") should take it as such.
+    After a job, or a chain that ends in one, that is its result; after a group, the list of the results of the jobs
+    that it ends in, in the order in which they were given. The result of a job that did not succeed is None: jobs
+    that run after one (where the policy is "continue") should take it as such.
     """
     return PendingResult(None)
 
@@ -60,6 +60,7 @@ class Chain(Flow):
     """One after the other."""
 
     def place(self, plan: Plan, before: Ends) -> Ends:
+        """Each after the one before it."""
         for item in self.items:
             before = plan.place(item, before)
         return before
@@ -69,6 +70,7 @@ class Group(Flow):
     """All at the same time; it is over when all of them are."""
 
     def place(self, plan: Plan, before: Ends) -> Ends:
+        """All after what comes before the group."""
         if len(self.items) > 1:
             before = plan.gather(before)
         ends = [plan.place(item, before) for item in self.items]
@@ -82,7 +84,7 @@ def chain(*items: NewJob | Flow) -> Chain:
 
 
 def group(*items: NewJob | Flow | Iterable[NewJob | Flow]) -> Group:
-    """Jobs, chains and groups at the same time; also takes one iterable of them: ``group(task.job(i) for i in numbers)``."""
+    """Jobs, chains and groups at the same time; also one iterable of them: ``group(task.job(i) for i in numbers)``."""
     if len(items) == 1 and not isinstance(items[0], NewJob | Flow):
         return Group(items[0])
     return Group(items)  # type: ignore[arg-type]  # _check_item refuses others
@@ -101,7 +103,8 @@ class Workflow:
         on_failure: The same, when all have ended and not all succeeded.
         on_finished: The same, whatever became of them.
 
-    Callbacks are enqueued exactly once each time that the workflow finishes: again, if it is retried and finishes again.
+    Callbacks are enqueued exactly once each time that the workflow finishes: again, if it is retried and finishes
+    again.
 
     Attributes:
         id: UUID version 7; starting the same object again starts nothing new.
@@ -150,7 +153,7 @@ class Workflow:
         return self
 
     def result(self, name: str) -> Any:
-        """As an argument of a job: the result of a node that was added before (see `previous` for groups and failures)."""
+        """As an argument of a job: the result of a node that was added before; see `previous`."""
         if name not in self._nodes:
             raise ConfigurationError(f'no node named "{name}" was added before. {did_you_mean(name, self._nodes)}')
         return PendingResult(name)
@@ -212,7 +215,9 @@ def as_workflow(given: Workflow | Flow) -> Workflow:
 
 def _check_item(item: Any) -> NewJob | Flow:
     if not isinstance(item, NewJob | Flow):
-        raise ConfigurationError(f"a workflow is made of what task.job(...), chain(...) and group(...) make, not of {item!r}")
+        raise ConfigurationError(
+            f"a workflow is made of what task.job(...), chain(...) and group(...) make, not of {item!r}"
+        )
     return item
 
 

@@ -93,7 +93,7 @@ async def test_in_an_asynchronous_caller_s_transaction(
     info = await started.wait(10)
     assert (info.state, info.succeeded) == (State.SUCCEEDED, 4)
     async with ASYNC[kind](database) as caller:
-        with pytest.raises(WorkflowOver, match="is finished|is cancelled"):
+        with pytest.raises(WorkflowOver, match=r"is finished|is cancelled"):
             await over.add(greet.job(), conn=caller.conn)
 
 
@@ -126,7 +126,7 @@ async def test_a_failed_parent_s_result_is_none(app: Headrace, greet: Greet) -> 
 
     @app.task(name="fail", retry=None)
     async def fail() -> str:
-        from headrace import Fail  # noqa: PLC0415
+        from headrace import Fail
 
         raise Fail("no")
 
@@ -148,7 +148,7 @@ async def test_a_batch_grows_from_inside(app: Headrace, rows: Ask) -> None:
 
     @app.task(name="count_down")
     async def count_down(n: int) -> int:
-        from headrace import current_context  # noqa: PLC0415
+        from headrace import current_context
 
         workflow_id = current_context().job.workflow_id
         assert workflow_id is not None
@@ -159,7 +159,7 @@ async def test_a_batch_grows_from_inside(app: Headrace, rows: Ask) -> None:
 
     @app.task(name="report")
     async def report() -> None:
-        from headrace import current_context  # noqa: PLC0415
+        from headrace import current_context
 
         workflow_id = current_context().job.workflow_id
         assert workflow_id is not None

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from tests.store.harness import Store
 
 FINAL = ("succeeded", "failed", "cancelled")
-OUTCOMES = st.sampled_from(["succeeded", "succeeded", "succeeded", "failed", "cancelled", "retried", "handed_back", "snoozed"])
+OUTCOMES = st.sampled_from(
+    ["succeeded", "succeeded", "succeeded", "failed", "cancelled", "retried", "handed_back", "snoozed"]
+)
 SECONDS = st.sampled_from([600.0, 1e9])
 
 
@@ -187,7 +189,7 @@ class Workflows(RuleBasedStateMachine):
             self.held = (graph, graph.ids.copy())
         else:
             self.store.rows(what, id=graph.id, **more)
-    
+
     def _hold(self, act: Any) -> None:
         self.other.ask("begin")
         act()
@@ -213,7 +215,7 @@ class Workflows(RuleBasedStateMachine):
 
     @invariant()
     def everything_adds_up(self) -> None:
-        """Once all is reckoned, counts, states and what nodes wait for are the truth. (And then undone.)"""
+        """Once all is reckoned, counts, states and what nodes wait for are the truth. (And then undone.)."""
         if self.held is None:
             with self.store.conn.transaction(force_rollback=True):
                 self._advance_all()
@@ -266,10 +268,14 @@ def machine(store: Store, other: Store) -> type[Workflows]:
 @pytest.mark.timeout(400)  # a failure is made small, which takes its time
 def test_workflows_under_random_histories(machine: type[Workflows]) -> None:
     """No history of claims, ends, deaths, retries, cancellations and additions breaks what must hold."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=40, stateful_step_count=25, deadline=None, derandomize=True, database=None,
+            max_examples=40,
+            stateful_step_count=25,
+            deadline=None,
+            derandomize=True,
+            database=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
@@ -279,9 +285,13 @@ def test_workflows_under_random_histories(machine: type[Workflows]) -> None:
 @pytest.mark.timeout(3600)
 def test_workflows_under_many_random_histories(machine: type[Workflows]) -> None:
     """The long form."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=3000, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+            max_examples=3000,
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
         ),
     )

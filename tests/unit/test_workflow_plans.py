@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 from pydantic import BeforeValidator
@@ -19,8 +19,10 @@ from headrace import (
     group,
     previous,
 )
-from headrace._plan import Plan
 from headrace.workflow import as_workflow
+
+if TYPE_CHECKING:
+    from headrace._plan import Plan
 
 app = Headrace("postgresql://nowhere/never")
 
@@ -91,7 +93,9 @@ def test_many_after_many_go_through_one_barrier() -> None:
 def test_chains_in_groups_and_groups_in_chains() -> None:
     """A group in a group is one group; a chain in a group ends in its last; its first takes what came before the group."""
     inner = chain(one.job(previous()), one.job())
-    plan = as_workflow(chain(one.job(), group(inner, group(one.job(), one.job(previous()))), add.job(previous()))).plan()
+    plan = as_workflow(
+        chain(one.job(), group(inner, group(one.job(), one.job(previous()))), add.job(previous()))
+    ).plan()
     assert waits(plan) == [[], [0], [1], [0], [0], [2, 3, 4], [5]]
     assert inputs(plan) == {1: {"x": 0}, 4: {"x": 0}, 6: {"numbers": {"each": 5}}}
     assert feeding(plan) == [0, 2, 3, 4]
@@ -141,15 +145,17 @@ def test_what_makes_no_sense_is_refused() -> None:
 def test_known_arguments_are_validated_at_once() -> None:
     """Beside a result, every other argument has to fit when the job is made; what is missing is missed."""
     assert add.job(previous(), factor=3, label="x").args == '{"factor":3,"label":"x"}'
-    for words, act in [
-        ('argument "factor"', lambda: add.job(previous(), factor="many")),
-        ('argument "colour": there is no such parameter', lambda: add.job([1], colour=previous())),
-        ('argument "numbers": field required', lambda: add.job(factor=previous())),
-        ("not a part of one", lambda: add.job([1, previous()])),
+    job: Any = add.job
+    refused: list[tuple[str, Any]] = [
+        ('argument "factor"', lambda: job(previous(), factor="many")),
+        ('argument "colour": there is no such parameter', lambda: job([1], colour=previous())),
+        ('argument "numbers": field required', lambda: job(factor=previous())),
+        ("not a part of one", lambda: job([1, previous()])),
         ("not a part of one", lambda: one.job({"deep": [previous()]})),
-    ]:
+    ]
+    for words, act in refused:
         with pytest.raises(InvalidArguments, match=words):
-            act()  # type: ignore[no-untyped-call]
+            act()
 
 
 def test_no_conversion_takes_a_result_for_a_value() -> None:

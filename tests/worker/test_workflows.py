@@ -104,7 +104,9 @@ async def test_a_worker_that_is_killed_leaves_its_workflows_to_others(
         workers = [start_worker(**options).ready() for _ in range(2)]
         started = []
         for n in range(10):
-            flow = chain(instant.job(), group(effect.job(i) for i in range(50)), group(effect.job(i) for i in range(20)))
+            flow = chain(
+                instant.job(), group(effect.job(i) for i in range(50)), group(effect.job(i) for i in range(20))
+            )
             callback = effect.options(metadata={"callback": n}).job(n)
             started.append(await app.start(Workflow(f"w{n}", flow, on_success=callback)))
         for kill in range(4):
@@ -114,7 +116,9 @@ async def test_a_worker_that_is_killed_leaves_its_workflows_to_others(
         infos = [await it.wait(90) for it in started]
         assert {(info.state, info.succeeded, info.total) for info in infos} == {(State.SUCCEEDED, 71, 71)}
         await until(lambda: tables.unfinished() == 0, "callbacks have run")
-        called = tables.rows("select metadata, count(*) from headrace.job_history where metadata is not null group by 1")
+        called = tables.rows(
+            "select metadata, count(*) from headrace.job_history where metadata is not null group by 1"
+        )
         assert sorted((it["callback"], n) for it, n in called) == [(n, 1) for n in range(10)]
         early = tables.value("""
             select count(*) from headrace.dependency d
@@ -136,8 +140,10 @@ async def test_the_sweep_finishes_what_a_dead_worker_began(app: Headrace, tables
     assert (info.state, info.succeeded) == (State.SUCCEEDED, 2)
 
 
-async def test_a_workflow_that_cannot_be_advanced_stops_no_other(app: Headrace, tables: Tables) -> None:
-    """One whose callback the database refuses is logged and tried again; its neighbours go on."""
+async def test_a_workflow_that_cannot_be_advanced_stops_no_other(
+    app: Headrace, tables: Tables, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One whose callback the database refuses is logged, once, and tried again; its neighbours go on."""
     number = declare(app)["number"]
     bad = await app.start(Batch([number.job(1)], on_finished=number.job(1)))
     tables.rows("""update headrace.workflow set callbacks = '{"on_finished": {"task": ""}}'""")
@@ -145,6 +151,8 @@ async def test_a_workflow_that_cannot_be_advanced_stops_no_other(app: Headrace, 
         good = [await app.start(chain(number.job(n), number.job(n))) for n in range(5)]
         assert [await it.result(20) for it in good] == list(range(5))
         assert (await bad.info()).state is State.RUNNING
+        said = await until(lambda: [r for r in caplog.records if "cannot be advanced" in r.message], "it is said")
+        assert [str(bad.id) in record.message for record in said] == [True]
         tables.rows("update headrace.workflow set callbacks = null where callbacks is not null")
         assert (await bad.wait(20)).state is State.SUCCEEDED
 

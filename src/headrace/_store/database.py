@@ -255,7 +255,9 @@ async def _check_clock(conn: AsyncConnection, schema: str) -> None:
         )
 
 
-def translate(error: psycopg.Error, url: str = "the database", schema: str = "headrace") -> Exception:
+def translate(  # noqa: PLR0911 - a table of errors
+    error: psycopg.Error, url: str = "the database", schema: str = "headrace"
+) -> Exception:
     """Our own error for a database error that has one; else the error itself."""
     message = error.diag.message_primary or str(error)
     match error.sqlstate:

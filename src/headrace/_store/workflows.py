@@ -1,7 +1,7 @@
 """Starting workflows and adding to them, on our own connection or the caller's.
 
-Ids are made by the client, and what is there already is left alone: a call whose answer was lost is made again, once, and
-may be made again by the caller.
+Ids are made by the client, and what is there already is left alone: a call whose answer was lost is made again, once,
+and may be made again by the caller.
 """
 
 from __future__ import annotations

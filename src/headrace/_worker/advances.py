@@ -1,13 +1,13 @@
 """Brings workflows on: what waited for a job that has ended is released.
 
-The worker that recorded a job's end advances its workflow right after the settle. That may be in vain: another worker may
-be advancing the same workflow (then this one tries again, a few milliseconds later), or an operator may hold it. It may
-also not come to it. So every worker looks every second for workflows that have something to reckon, whoever was to do it:
-a worker that died in between, a caller who has added jobs, an operator.
+The worker that recorded a job's end advances its workflow right after the settle. That may be in vain: another worker
+may be advancing the same workflow (then this one tries again, a few milliseconds later), or an operator may hold it.
+It may also not come to it. So every worker looks every second for workflows that have something to reckon, whoever
+was to do it: a worker that died in between, a caller who has added jobs, an operator.
 
-That look reads what is new, of the last `RECENT_S` seconds: the entries of what has been reckoned stay in the index as long
-as some transaction elsewhere may see them. Whoever commits later than that is found by a look at everything, every
-`FULL_S` seconds. See headrace.advance_workflows.
+That look reads what is new, of the last `RECENT_S` seconds: the entries of what has been reckoned stay in the index
+as long as some transaction elsewhere may see them. Whoever commits later than that is found by a look at everything,
+every `FULL_S` seconds. See headrace.advance_workflows.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from headrace._worker.loops import Loop
+from headrace.errors import AppClosed, DatabaseUnavailable, HeadraceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,6 +57,7 @@ class Advances:
         self._clock = clock
         self._expected: dict[str, str] = {}
         self._ended: set[str] = set()
+        self._stuck: set[str] = set()
         self._retry_s = _FIRST_RETRY_S
         self._swept_at = float("-inf")
         self._full_at = float("-inf")
@@ -118,19 +120,24 @@ class Advances:
     async def _advance(self, ids: list[str], seconds: float) -> set[str]:
         try:
             rows = await self._database.rows("advance_workflows", _DEADLINE_S, ids=ids, seconds=seconds)
-        except psycopg.Error as error:
+        except (DatabaseUnavailable, AppClosed):
+            raise
+        except (psycopg.Error, HeadraceError) as error:
             return await self._advance_apart(ids, seconds, error)
+        self._stuck.difference_update(ids)
         return {row[0] for row in rows}
 
-    async def _advance_apart(self, ids: list[str], seconds: float, error: psycopg.Error) -> set[str]:
+    async def _advance_apart(self, ids: list[str], seconds: float, error: Exception) -> set[str]:
         """One workflow that cannot be advanced does not stop the others; the sweep tries it again."""
         if len(ids) == 1:
             await self._mend(error)
-            _log.error("workflow %s cannot be advanced, trying again: %s", ids[0], error)
+            if ids[0] not in self._stuck:
+                _log.error("workflow %s cannot be advanced; trying again every second: %s", ids[0], error)
+            self._stuck.update(ids)
             return set()
         middle = len(ids) // 2
         return await self._advance(ids[:middle], seconds) | await self._advance(ids[middle:], seconds)
 
-    async def _mend(self, error: psycopg.Error) -> None:
+    async def _mend(self, error: Exception) -> None:
         if isinstance(error, psycopg.errors.CheckViolation) and error.diag.constraint_name is None:
             await self._database.rows("create_partitions_now")  # cancelled jobs go to today's history

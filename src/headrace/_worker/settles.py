@@ -50,7 +50,7 @@ class Settles:
         database: Database,
         worker_id: int,
         before: Callable[[], Awaitable[None]],
-        after: Callable[[Sequence[Settle]], None],
+        after: Callable[[Sequence[Settle]], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._worker_id = worker_id

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headrace.started import WorkflowInfo, WorkflowNode
 
 _MARKS = {
-    State.SUCCEEDED: "✓", State.FAILED: "✗", State.CANCELLED: "–", State.RUNNING: "▶", State.BLOCKED: "…",
+    State.SUCCEEDED: "✓", State.FAILED: "✗", State.CANCELLED: "-", State.RUNNING: "▶", State.BLOCKED: "…",
     State.QUEUED: "·", State.SCHEDULED: "·",
 }  # fmt: skip
 _LABEL_WIDTH = 13
@@ -75,7 +75,9 @@ def _lines(nodes: Sequence[WorkflowNode]) -> list[Line]:
     depths: dict[UUID, int] = {}
     lines: dict[Any, Line] = {}
     for node in _in_order(nodes, by_id):
-        depths[node.id] = max((depths[p] + (by_id[p].kind != "barrier") for p in node.parents if p in depths), default=0)
+        depths[node.id] = max(
+            (depths[p] + (by_id[p].kind != "barrier") for p in node.parents if p in depths), default=0
+        )
         if node.kind == "barrier":
             continue
         after = tuple(_label(by_id[parent]) for parent in _through_barriers(node, by_id))
@@ -98,11 +100,11 @@ def _in_order(nodes: Sequence[WorkflowNode], by_id: dict[UUID, WorkflowNode]) ->
         for child in children.get(node.id, ()):
             open_parents[child.id] -= 1
             if not open_parents[child.id]:
-                ready.append(child)  # noqa: B909 - the list is the queue
+                ready.append(child)
 
 
 def _through_barriers(node: WorkflowNode, by_id: dict[UUID, WorkflowNode]) -> list[UUID]:
-    found = []
+    found: list[UUID] = []
     for parent in node.parents:
         if parent in by_id:
             found += by_id[parent].parents if by_id[parent].kind == "barrier" else [parent]
@@ -119,7 +121,7 @@ def _drawn(line: Line) -> Text:
         "  " * (line.depth + 1), (_MARKS[node.state], state_text(node.state).style), " ", visible(_label(node))
     )
     if line.count > 1:
-        shown.append(f" × {line.count}")
+        shown.append(f" x {line.count}")
     elif node.name and node.task:
         shown.append(f" ({visible(node.task)})", "dim")
     if node.kind != "job":
@@ -129,8 +131,12 @@ def _drawn(line: Line) -> Text:
     if line.after:
         labels = list(dict.fromkeys(line.after))
         more = len(labels) - _MOST_PARENTS
-        after = ", ".join(visible(label) for label in labels[:_MOST_PARENTS]) + (f" and {more} more" if more > 0 else "")
-        shown.append(f"  after {after}" + (f" (× {len(line.after)})" if len(labels) < len(line.after) else ""), "dim")
+        after = ", ".join(visible(label) for label in labels[:_MOST_PARENTS]) + (
+            f" and {more} more" if more > 0 else ""
+        )
+        shown.append(f"  after {after}" + (f" (x {len(line.after)})" if len(labels) < len(line.after) else ""), "dim")
     if node.error:
-        shown.append("  " + visible(node.error.strip().partition("\n")[0]), "red" if node.state is State.FAILED else "dim")
+        shown.append(
+            "  " + visible(node.error.strip().partition("\n")[0]), "red" if node.state is State.FAILED else "dim"
+        )
     return shown

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headrace.cli.opening import with_app, with_database
-from headrace.cli.options import AsJson, Schema, Url, WorkflowId
 from headrace.cli.output import print_error, print_json, print_table, say, show_relative, state_text
 from headrace.cli.workflow_page import print_workflow_page
 from headrace.job import State
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from headrace._store.database import Database
     from headrace.app import Headrace
+    from headrace.cli.options import AsJson, Schema, Url, WorkflowId
     from headrace.job import Job
     from headrace.started import WorkflowInfo
 
@@ -86,7 +86,9 @@ def cancel_workflow(
     if outcome == "cancelled":
         say(f"workflow {workflow_id} is cancelled; its jobs that run are asked to stop")
         return
-    why = "has finished already" if outcome == "finished" else "is not there: it never existed, or finished too long ago"
+    why = (
+        "has finished already" if outcome == "finished" else "is not there: it never existed, or finished too long ago"
+    )
     print_error(f"workflow {workflow_id} {why}")
     raise typer.Exit(1)
 
