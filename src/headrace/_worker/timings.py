@@ -22,7 +22,7 @@ class Timings:
         first_poll_s: After activity, the next look for jobs; doubled up to `longest_poll_s` while there are none.
         longest_poll_s: Jobs that no notification announced are found after this at the latest.
         promote_s: Scheduled jobs are looked for at least this often; a known due time is slept until.
-        sweep_s: Workflows that have something to reckon are looked for this often, beside those that the worker knows of.
+        sweep_s: Workflows that have something to reckon are looked for this often, whoever is to do it.
         watch_s: Requests to cancel and changed settings are looked for this often, without a notification.
         report_s: Progress and logs are written this often.
         housekeeping_s: Retention is enforced this often.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headrace.cli.opening import with_app, with_database
+from headrace.cli.options import AsJson, Schema, Url, WorkflowId  # noqa: TC001 - typer reads them
 from headrace.cli.output import print_error, print_json, print_table, say, show_relative, state_text
 from headrace.cli.workflow_page import print_workflow_page
 from headrace.job import State
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from headrace._store.database import Database
     from headrace.app import Headrace
-    from headrace.cli.options import AsJson, Schema, Url, WorkflowId
     from headrace.job import Job
     from headrace.started import WorkflowInfo
 
