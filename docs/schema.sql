@@ -721,10 +721,10 @@ begin
     end if;
     select array_agg(j.id), array_agg(j.run), array_agg(jsonb_build_object('kind', 'cancelled', 'message', (
                select coalesce(
-                   (select format('%s failed', coalesce(format('node "%s"', d.name), format('job %s', d.job_id)))
+                   (select format('%s failed', coalesce('node "' || d.name || '"', 'job ' || d.job_id))
                     from headrace.workflow_node d where d.job_id = n.doomed_by and d.state = 'failed'),
                    w.cancel_reason,
-                   (select format('%s was cancelled', coalesce(format('node "%s"', d.name), format('job %s', d.job_id)))
+                   (select format('%s was cancelled', coalesce('node "' || d.name || '"', 'job ' || d.job_id))
                     from headrace.workflow_node d where d.job_id = n.doomed_by),
                    'cancelled')
                from headrace.workflow_node n, headrace.workflow w where n.job_id = j.id and w.id = j.workflow_id))::text)
