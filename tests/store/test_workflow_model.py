@@ -21,6 +21,8 @@ from tests.store.workflows import Graph, lies
 if TYPE_CHECKING:
     from tests.store.harness import Store
 
+pytestmark = pytest.mark.direct  # a session with a lock time-out
+
 FINAL = ("succeeded", "failed", "cancelled")
 OUTCOMES = st.sampled_from(
     ["succeeded", "succeeded", "succeeded", "failed", "cancelled", "retried", "handed_back", "snoozed"]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.store.harness import Store
 
+pytestmark = pytest.mark.direct  # a session in which waiting is an error
+
 JOIN = {"a": [], "b": [], "c": ["a", "b"]}
 
 
