@@ -37,6 +37,173 @@ CREATE TYPE headrace.retention AS ENUM (
     'long'
 );
 
+CREATE FUNCTION headrace.add_nodes(workflow uuid, jobs jsonb, nodes jsonb, reckoned boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_nestloop TO 'off'
+    AS $$
+declare
+    requests headrace.request[];
+    unknown uuid;
+    added uuid[];
+begin
+    requests := array(select r from headrace.read_requests(jobs) r order by r.ordinal);
+    if exists (select from unnest(requests) r where r.unique_key is not null) then
+        raise exception using errcode = 'HR003', message = 'a job of a workflow cannot have a unique key';
+    end if;
+    with read as materialized (
+        select n.* from jsonb_to_recordset(nodes)
+            as n(id uuid, after uuid[], kind text, name text, feeds boolean, delay_s double precision)
+    ), inserted as (
+        insert into headrace.workflow_node (job_id, workflow_id, state, kind, pending, feeds, delay, name, parents)
+        select r.id, workflow,
+               case when reckoned then (case when r.after is null then 'queued' else 'blocked' end)::headrace.job_state end,
+               coalesce(r.kind, 'job'), coalesce(cardinality(r.after), 0), coalesce(r.feeds, false),
+               make_interval(secs => r.delay_s), r.name, r.after
+        from read r
+        on conflict (job_id) do nothing
+        returning job_id, parents
+    ), linked as (
+        insert into headrace.dependency (parent, child)
+        select p, i.job_id from inserted i cross join lateral unnest(i.parents) p
+    ), told as (
+        insert into headrace.workflow_change (workflow_id, job_id, state)
+        select workflow, i.job_id, (case when i.parents is null then 'queued' else 'blocked' end)::headrace.job_state
+        from inserted i where not reckoned
+    )
+    select array_agg(i.job_id) into added from inserted i;
+    if added is null then
+        return;
+    end if;
+    select d.parent into unknown
+    from (select distinct p as parent from jsonb_to_recordset(nodes) as n(after uuid[]) cross join lateral unnest(n.after) p) d
+    where not exists (select from headrace.workflow_node n where n.job_id = d.parent and n.workflow_id = workflow)
+    limit 1;
+    if unknown is not null then
+        raise exception using errcode = 'HR003', message = format('workflow %s has no node %s to wait for', workflow, unknown);
+    end if;
+    with placed as (
+        select r.*, n.inputs, n.feeds, n.after is not null as waits,
+               r.due and n.after is null and coalesce(n.kind, 'job') = 'job'
+               and row_number() over (partition by r.queue, r.due, n.after is null order by r.ordinal) = 1 as wakes
+        from unnest(requests) r
+        join jsonb_to_recordset(nodes) as n(id uuid, after jsonb, kind text, feeds boolean, inputs jsonb) on n.id = r.id
+        where r.id in (select unnest(added))
+    ), inserted as (
+        insert into headrace.job (
+            id, state, position, run_at, expires_at, priority, max_attempts, wake, queue, task, args, tenant, correlation_id,
+            tags, metadata, blocked_by, workflow_id, feeds, inputs)
+        select p.id, (case when p.waits then 'blocked' when p.due then 'queued' else 'scheduled' end)::headrace.job_state,
+               case when p.due and not p.waits then nextval('headrace.job_position') end,
+               p.run_at, p.expires_at, p.priority, p.max_attempts, p.wakes, p.queue, p.task,
+               case when octet_length(p.args::text) <= 2048 then p.args end, p.tenant, p.correlation_id, p.tags, p.metadata,
+               case when p.waits then 'parents' end, workflow, p.feeds, p.inputs
+        from placed p
+        order by p.ordinal
+        returning id, created_at, args is null as large
+    )
+    insert into headrace.payload (job_id, created_at, args)
+    select i.id, i.created_at, r.args
+    from inserted i join unnest(requests) r on r.id = i.id
+    where i.large;
+end
+$$;
+
+CREATE FUNCTION headrace.add_to_workflow(workflow uuid, jobs jsonb, nodes jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    missing text;
+begin
+    perform from headrace.workflow w
+    where w.id = workflow and w.state = 'running' and w.cancel_reason is null for key share;
+    if not found then
+        -- The same call again: what it added is there, whatever has become of the workflow.
+        if exists (select from jsonb_array_elements(nodes) n join headrace.workflow_node f
+                   on f.job_id = (n.value ->> 'id')::uuid and f.workflow_id = workflow) then
+            return;
+        end if;
+        raise exception using
+            errcode = 'HR004',
+            message = coalesce(
+                (select format('workflow %s is %s: nothing can be added to it', workflow,
+                               case when w.cancel_reason is null then 'finished' else 'cancelled' end)
+                 from headrace.workflow w where w.id = workflow),
+                format('there is no workflow %s', workflow));
+    end if;
+    select a into missing
+    from jsonb_array_elements(nodes) n
+    cross join lateral jsonb_array_elements_text(n.value -> 'after_names') a
+    where not exists (select from headrace.workflow_node f where f.workflow_id = workflow and f.name = a)
+    limit 1;
+    if missing is not null then
+        raise exception using errcode = 'HR003', message = format('workflow %s has no node named "%s"', workflow, missing);
+    end if;
+    perform headrace.add_nodes(workflow, jobs, (
+        select jsonb_agg(case when n.value ? 'after_names' then n.value || jsonb_build_object('after',
+                   coalesce(n.value -> 'after', '[]') || (
+                       select jsonb_agg(f.job_id)
+                       from jsonb_array_elements_text(n.value -> 'after_names') a
+                       join headrace.workflow_node f on f.workflow_id = workflow and f.name = a))
+               else n.value end)
+        from jsonb_array_elements(nodes) n), false);
+end
+$$;
+
+CREATE FUNCTION headrace.advance_workflows(ids uuid[], since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone) RETURNS SETOF uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    held uuid[];
+    idle uuid[];
+    done record;
+    callback record;
+begin
+    held := array(select w.id from headrace.workflow w where w.id = any(ids) order by w.id for no key update skip locked);
+    while headrace.reckon_changes(held, since) loop
+    end loop;
+    idle := array(select w.id from headrace.workflow w
+                  where w.id = any(held) and w.state = 'running' and w.blocked = 0 and w.queued = 0
+                  order by w.id for update skip locked);
+    if cardinality(idle) > 0 then
+        -- Whoever added to them has committed by now, or waits for us: this is all there is.
+        while headrace.reckon_changes(idle, '-infinity') loop
+        end loop;
+        for done in
+            update headrace.workflow w
+            set finished_at = now(), finishing = false,
+                state = (case when w.failed > 0 then 'failed' when w.cancelled > 0 then 'cancelled' else 'succeeded'
+                         end)::headrace.job_state
+            where w.id = any(idle) and w.state = 'running' and w.blocked = 0 and w.queued = 0
+            returning w.id, w.state, w.callbacks
+        loop
+            for callback in
+                select c.key as kind, headrace.uuid7() as id, c.value as job from jsonb_each(done.callbacks) c
+                where c.key = 'on_finished' or (c.key = 'on_success') = (done.state = 'succeeded')
+            loop
+                perform headrace.add_nodes(
+                    done.id, jsonb_build_array(callback.job || jsonb_build_object('id', callback.id)),
+                    jsonb_build_array(jsonb_build_object('id', callback.id, 'kind', callback.kind)), true);
+                perform headrace.wake_queues(array[callback.job ->> 'queue']);
+            end loop;
+        end loop;
+    end if;
+    update headrace.workflow w set finishing = true
+    where w.id = any(held) and w.state = 'running' and w.blocked = 0 and w.queued = 0 and not w.finishing;
+    -- What is left of workflows that are gone.
+    delete from headrace.workflow_change c
+    where c.workflow_id = any(array(select i from unnest(ids) i
+                                    where not exists (select from headrace.workflow w where w.id = i)));
+    return query
+    select i from unnest(ids) i where i <> all(held) and exists (select from headrace.workflow w where w.id = i);
+end
+$$;
+
 CREATE FUNCTION headrace.backfill_schedule(schedule text, tenant text, moments jsonb) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -117,6 +284,23 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.cancel_workflow(workflow uuid, reason text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    update headrace.workflow w set cancel_reason = coalesce(reason, 'cancelled')
+    where w.id = workflow and w.state = 'running';
+    if not found then
+        return case when exists (select from headrace.workflow w where w.id = workflow) then 'finished' else 'unknown' end;
+    end if;
+    update headrace.workflow_node n set move = 'cancel'
+    where n.workflow_id = workflow and n.state in ('blocked', 'queued') and n.kind in ('job', 'barrier');
+    perform headrace.advance_workflows(array[workflow]);
+    return 'cancelled';
+end
+$$;
+
 CREATE FUNCTION headrace.check_queue_cap() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -191,7 +375,11 @@ begin
     where j.id = any(claimable)
     returning j.id::text, j.run, j.queue, j.task, j.args::text, j.attempts, j.max_attempts, j.suspicion,
         -j.priority::integer, j.position,
-        case when j.tenant is not null or j.correlation_id is not null or j.tags is not null or j.metadata is not null
+        case when j.workflow_id is not null
+             then jsonb_build_object('tenant', j.tenant, 'correlation_id', j.correlation_id, 'tags', j.tags,
+                                     'metadata', j.metadata, 'expired', j.expires_at < now(),
+                                     'workflow_id', j.workflow_id, 'inputs', j.inputs)::text
+             when j.tenant is not null or j.correlation_id is not null or j.tags is not null or j.metadata is not null
                   or j.expires_at is not null
              then jsonb_build_object('tenant', j.tenant, 'correlation_id', j.correlation_id, 'tags', j.tags,
                                      'metadata', j.metadata, 'expired', j.expires_at < now())::text end;
@@ -309,7 +497,10 @@ begin
         select j.id from headrace.job j
         where j.id = any(delete_jobs.ids) and j.state <> 'running' order by j.id for update skip locked
     ), unfinished as (
-        delete from headrace.job j using locked l where j.id = l.id returning j.id
+        delete from headrace.job j using locked l where j.id = l.id returning j.id, j.workflow_id
+    ), told as (
+        insert into headrace.workflow_change (workflow_id, job_id, state)
+        select u.workflow_id, u.id, 'cancelled' from unfinished u where u.workflow_id is not null
     ), finished as (
         delete from headrace.job_history h where h.id = any(delete_jobs.ids) and h.finished_at >= since returning h.id
     )
@@ -450,10 +641,15 @@ begin
         returning j.*, o.result, o.error, o.progress,
             (case when o.outcome = 'succeeded' or (o.outcome = 'failed' and j.cancel_reason is null)
                   then o.outcome else 'cancelled' end)::headrace.job_state as final
+    ), told as (
+        insert into headrace.workflow_change (workflow_id, job_id, state, result)
+        select g.workflow_id, g.id, g.final, case when g.feeds and g.final = 'succeeded' then g.result::jsonb end
+        from gone g where g.workflow_id is not null
     )
     insert into headrace.job_history (
         id, state, retention, bounded, finished_at, claimed_at, created_at, run_at, expires_at, worker_id, run, priority,
-        attempts, max_attempts, queue, task, args, result, error, progress, unique_key, tenant, correlation_id, tags, metadata)
+        attempts, max_attempts, queue, task, args, result, error, progress, unique_key, tenant, correlation_id, tags, metadata,
+        workflow_id, feeds, inputs)
     select g.id, g.final, headrace.retention_class(k.age),
            k.count is not null or k.age < headrace.class_age(headrace.retention_class(k.age)),
            now(), g.claimed_at, g.created_at, nullif(g.run_at, g.created_at), g.expires_at, g.worker_id, g.run, g.priority,
@@ -461,7 +657,7 @@ begin
            g.result::jsonb,
            coalesce(g.error::jsonb, case when g.cancel_reason is not null and g.final = 'cancelled'
                then jsonb_build_object('kind', 'cancelled', 'message', g.cancel_reason) end),
-           g.progress::jsonb, g.unique_key, g.tenant, g.correlation_id, g.tags, g.metadata
+           g.progress::jsonb, g.unique_key, g.tenant, g.correlation_id, g.tags, g.metadata, g.workflow_id, g.feeds, g.inputs
     from gone g
     left join headrace.task t on t.name = g.task
     cross join lateral (
@@ -490,7 +686,8 @@ begin
         execute format('grant usage, select on all sequences in schema %I to %I', schema, role);
         execute format('grant execute on all functions in schema %I to %I', schema, role);
     when 'enqueuer' then
-        execute format('grant execute on function headrace.enqueue, headrace.enqueue_jobs to %I', role);
+        execute format('grant execute on function headrace.enqueue, headrace.enqueue_jobs, headrace.start_workflow, '
+                       'headrace.add_to_workflow to %I', role);
     when 'viewer' then
         execute format('grant select on all tables in schema %I to %I', schema, role);
         execute format('grant execute on function headrace.uuid7_floor, headrace.uuid7_floor_of to %I', role);
@@ -580,6 +777,108 @@ CREATE FUNCTION headrace.lock_key() RETURNS integer
     select ('headrace.job'::regclass::oid::bigint % 2147483647)::integer
 $$;
 
+CREATE FUNCTION headrace.move_nodes(workflows uuid[], ready uuid[]) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+declare
+    ids uuid[];
+    delays interval[];
+    barriers uuid[];
+    released uuid[];
+    woken text[];
+    runs integer[];
+    errors text[];
+    nothing text[];
+    told bigint;
+    moved boolean;
+begin
+    ready := ready || array(select n.job_id from headrace.workflow_node n
+                            where n.workflow_id = any(workflows) and n.move = 'release');
+    if cardinality(ready) > 0 then
+        select array_agg(n.job_id) filter (where n.kind <> 'barrier'), array_agg(n.delay) filter (where n.kind <> 'barrier'),
+               array_agg(n.job_id) filter (where n.kind = 'barrier')
+        into ids, delays, barriers
+        from headrace.workflow_node n
+        where n.job_id = any(ready) and n.state = 'blocked' and n.doomed_by is null and n.move is distinct from 'cancel';
+        with free as materialized (
+            select j.id from headrace.job j
+            where j.id = any(ids) and j.state = 'blocked' and j.blocked_by = 'parents'
+            order by j.id for no key update skip locked
+        ), due as materialized (
+            select f.id, greatest(j.run_at, now() + coalesce(d.delay, '0')) as run_at
+            from free f join unnest(ids, delays) as d(id, delay) on d.id = f.id
+            join headrace.job j on j.id = f.id where j.id = any(ids)
+        ), numbered as materialized (
+            select d.id, d.run_at, case when d.run_at <= now() then nextval('headrace.job_position') end as position
+            from (select d.id, d.run_at from due d order by d.id) d
+        ), changed as (
+            update headrace.job j
+            set state = (case when n.position is null then 'scheduled' else 'queued' end)::headrace.job_state,
+                position = n.position, run_at = n.run_at, blocked_by = null
+            from numbered n where j.id = n.id and j.id = any(ids)
+            returning j.id, j.queue, n.position
+        )
+        select array_agg(c.id), array_agg(distinct c.queue) filter (where c.position is not null) into released, woken
+        from changed c;
+        perform headrace.wake_queues(woken) where woken is not null;
+        update headrace.workflow_node n
+        set pending = 0,
+            state = (case when n.job_id = any(released) then 'queued' else 'blocked' end)::headrace.job_state,
+            move = case when n.job_id = any(released) then null else 'release' end
+        where n.job_id = any(ids) and (released is not null or n.move is null);
+        update headrace.workflow w
+        set blocked = w.blocked - c.count, queued = w.queued + c.count
+        from (select n.workflow_id, count(*) as count from headrace.workflow_node n
+              where n.job_id = any(released) and n.kind = 'job' group by n.workflow_id) c
+        where w.id = c.workflow_id and w.id = any(workflows);
+    end if;
+    insert into headrace.workflow_change (workflow_id, job_id, state)
+    select n.workflow_id, n.job_id, 'succeeded'::headrace.job_state from headrace.workflow_node n where n.job_id = any(barriers)
+    union all
+    select n.workflow_id, n.job_id, 'cancelled'::headrace.job_state from headrace.workflow_node n
+    where n.workflow_id = any(workflows) and n.move = 'cancel' and n.kind = 'barrier';
+    get diagnostics told = row_count;
+    moved := told > 0;
+
+    ids := array(select n.job_id from headrace.workflow_node n
+                 where n.workflow_id = any(workflows) and n.move = 'cancel' and n.kind <> 'barrier');
+    if cardinality(ids) = 0 then
+        return moved;
+    end if;
+    ids := array(select j.id from headrace.job j where j.id = any(ids) order by j.id for update skip locked);
+    if exists (select from headrace.job j where j.id = any(ids) and j.state = 'running') then
+        update headrace.job j
+        set cancel_reason = (select coalesce(w.cancel_reason, 'cancelled') from headrace.workflow w where w.id = j.workflow_id)
+        where j.id = any(ids) and j.state = 'running';
+        update headrace.workflow_node n set move = null
+        where n.job_id = any(array(select j.id from headrace.job j where j.id = any(ids) and j.state = 'running'));
+        perform pg_notify('headrace_cancel', '');
+    end if;
+    select array_agg(j.id), array_agg(j.run), array_agg(jsonb_build_object('kind', 'cancelled', 'message', (
+               select coalesce(
+                   (select format('%s failed', coalesce('node "' || d.name || '"', 'job ' || d.job_id))
+                    from headrace.workflow_node d where d.job_id = n.doomed_by and d.state = 'failed'),
+                   w.cancel_reason,
+                   (select format('%s was cancelled', coalesce('node "' || d.name || '"', 'job ' || d.job_id))
+                    from headrace.workflow_node d where d.job_id = n.doomed_by),
+                   'cancelled')
+               from headrace.workflow_node n, headrace.workflow w where n.job_id = j.id and w.id = j.workflow_id))::text)
+    into ids, runs, errors
+    from headrace.job j where j.id = any(ids) and j.state <> 'running';
+    if ids is null then
+        return moved;
+    end if;
+    nothing := array_fill(null::text, array[cardinality(ids)]);
+    perform headrace.finish_jobs(null, ids, runs, array_fill('cancelled'::text, array[cardinality(ids)]), nothing, errors, nothing);
+    return true;
+end
+$$;
+
 CREATE FUNCTION headrace.place_unique_job(request headrace.request, OUT job_id uuid, OUT existed boolean) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -656,6 +955,49 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.prune_workflows(as_of timestamp with time zone, chunk integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    old uuid[];
+    nodes uuid[];
+begin
+    old := array(
+        select w.id from headrace.workflow w
+        where w.finished_at < as_of - headrace.class_age('normal')
+          and w.finished_at < as_of - headrace.class_age(
+              (case w.state when 'failed' then 'long' else 'normal' end)::headrace.retention)
+        order by w.finished_at limit chunk for update skip locked);
+    nodes := array(select n.job_id from headrace.workflow_node n where n.workflow_id = any(old));
+    delete from headrace.dependency d where d.parent = any(nodes);
+    delete from headrace.workflow_node n where n.job_id = any(nodes);
+    delete from headrace.workflow w where w.id = any(old);
+    return cardinality(old);
+end
+$$;
+
+CREATE FUNCTION headrace.read_input(workflow uuid, source jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return coalesce(case
+        when source ? 'node' then (select n.result from headrace.workflow_node n where n.job_id = (source ->> 'node')::uuid and n.workflow_id = workflow)
+        when source ? 'each' then (
+            select jsonb_agg(p.result order by o.ordinality)
+            from headrace.workflow_node n cross join lateral unnest(n.parents) with ordinality as o(id)
+            left join headrace.workflow_node p on p.job_id = o.id and p.workflow_id = workflow
+            where n.job_id = (source ->> 'each')::uuid and n.workflow_id = workflow)
+        when source ? 'list' then (
+            select jsonb_agg(headrace.read_input(workflow, l.value) order by l.ordinality)
+            from jsonb_array_elements(source -> 'list') with ordinality l)
+        end, 'null');
+end
+$$;
+
 CREATE FUNCTION headrace.read_requests(jobs jsonb) RETURNS SETOF headrace.request
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -712,6 +1054,144 @@ begin
              unique_scope, unique_for_s, on_conflict, tenant, correlation_id, tags, metadata, ordinal)
     left join headrace.task t on t.name = r.task
     cross join lateral (select coalesce(r.run_at, now() + make_interval(secs => coalesce(r.delay_s, 0))) as run_at) w;
+end
+$$;
+
+CREATE FUNCTION headrace.reckon_changes(workflows uuid[], since timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+declare
+    final constant headrace.job_state[] := '{succeeded,failed,cancelled}';
+    seen bigint[];
+    ids uuid[];
+    changes bigint[];
+    states headrace.job_state[];
+    olds headrace.job_state[];
+    flipped uuid[];
+    deltas integer[];
+    linked uuid[];
+    ready uuid[] := '{}';
+    children uuid[];
+    pendings integer[];
+    frontier uuid[];
+    origins uuid[];
+begin
+    select array_agg(c.id), array_agg(c.job_id), array_agg(c.state) into seen, ids, states
+    from (select c.id, c.job_id, c.state from headrace.workflow_change c
+          where c.workflow_id = any(workflows) and c.at >= since limit 10000) c;
+    if seen is null then
+        return headrace.move_nodes(workflows, ready);
+    end if;
+
+    -- The last change of each node, if it is news.
+    select array_agg(n.job_id), array_agg(l.id), array_agg(l.state), array_agg(n.state) into ids, changes, states, olds
+    from (select distinct on (c.job_id) c.job_id, c.id, c.state
+          from unnest(seen, ids, states) as c(id, job_id, state) order by c.job_id, c.id desc) l
+    join headrace.workflow_node n on n.job_id = l.job_id
+    where n.job_id = any(ids) and n.change_id < l.id;
+    update headrace.workflow_node n
+    set state = o.state, change_id = o.id, move = null, doomed_by = case when o.state = 'blocked' then null else n.doomed_by end,
+        result = case when n.feeds then c.result end
+    from unnest(ids, changes, states) as o(job_id, id, state)
+    left join headrace.workflow_change c on c.id = o.id and c.workflow_id = any(workflows) and c.at >= since
+    where n.job_id = any(ids) and n.job_id = o.job_id;
+    delete from headrace.workflow_change c using unnest(seen) s(id)
+    where c.workflow_id = any(workflows) and c.at >= since and c.id = s.id;
+    if ids is null then
+        return true;
+    end if;
+
+    update headrace.workflow w
+    set blocked = w.blocked + c.blocked, queued = w.queued + c.queued, succeeded = w.succeeded + c.succeeded,
+        failed = w.failed + c.failed, cancelled = w.cancelled + c.cancelled,
+        -- Retried: it goes on, if only to finish in another state, as after a retry that was cancelled at once.
+        state = case when c.goes_on or w.blocked + c.blocked + w.queued + c.queued > 0 then 'running' else w.state end,
+        finished_at = case when c.goes_on or w.blocked + c.blocked + w.queued + c.queued > 0 then null else w.finished_at end
+    from (select n.workflow_id,
+                 sum((o.state = 'blocked')::integer - coalesce((o.old = 'blocked')::integer, 0)) as blocked,
+                 sum((o.state = 'queued')::integer - coalesce((o.old = 'queued')::integer, 0)) as queued,
+                 sum((o.state = 'succeeded')::integer - coalesce((o.old = 'succeeded')::integer, 0)) as succeeded,
+                 sum((o.state = 'failed')::integer - coalesce((o.old = 'failed')::integer, 0)) as failed,
+                 sum((o.state = 'cancelled')::integer - coalesce((o.old = 'cancelled')::integer, 0)) as cancelled,
+                 bool_or(o.old = any(final) and o.state <> o.old) as goes_on
+          from unnest(ids, states, olds) as o(job_id, state, old)
+          join headrace.workflow_node n on n.job_id = o.job_id
+          where n.job_id = any(ids) and n.kind = 'job'
+          group by n.workflow_id) c
+    where w.id = any(workflows) and w.id = c.workflow_id;
+
+    -- In a workflow that was cancelled nothing new starts.
+    update headrace.workflow_node n set move = 'cancel'
+    where n.job_id = any(ids) and n.kind in ('job', 'barrier') and n.state in ('blocked', 'queued')
+      and n.workflow_id = any(array(select w.id from headrace.workflow w
+                                    where w.id = any(workflows) and w.cancel_reason is not null));
+
+    -- Added and revived nodes.
+    linked := array(select o.job_id from unnest(ids, states) as o(job_id, state) where o.state = 'blocked');
+    if cardinality(linked) > 0 then
+        update headrace.workflow_node n
+        set pending = (select count(*) from headrace.workflow_node p
+                       where p.job_id = any(n.parents) and (p.state is null or p.state <> all(final))),
+            doomed_by = (select coalesce(p.doomed_by, p.job_id) from headrace.workflow_node p
+                         where p.job_id = any(n.parents) and p.state in ('failed', 'cancelled')
+                           and (select w.policy = 'stop' from headrace.workflow w where w.id = n.workflow_id)
+                         limit 1)
+        where n.job_id = any(linked);
+        ready := array(select n.job_id from headrace.workflow_node n
+                       where n.job_id = any(linked) and n.pending = 0 and n.doomed_by is null);
+        update headrace.workflow_node n set move = 'cancel' where n.job_id = any(linked) and n.doomed_by is not null;
+    end if;
+
+    -- Children of nodes that became final, or are not any more.
+    select array_agg(o.job_id), array_agg(case when o.state = any(final) then -1 else 1 end) into flipped, deltas
+    from unnest(ids, states, olds) as o(job_id, state, old)
+    where (o.state = any(final)) <> coalesce(o.old = any(final), false);
+    if flipped is not null then
+        children := array(select distinct d.child from headrace.dependency d where d.parent = any(flipped));
+        select array_agg(n.job_id), array_agg(n.pending + c.delta) into children, pendings
+        from (select d.child, sum(f.delta)::integer as delta
+              from headrace.dependency d join unnest(flipped, deltas) as f(parent, delta) on f.parent = d.parent
+              where d.parent = any(flipped) group by d.child) c
+        join headrace.workflow_node n on n.job_id = c.child
+        where n.job_id = any(children) and n.state = 'blocked' and not n.job_id = any(linked);
+        ready := ready || array(select c.id from unnest(children, pendings) as c(id, pending) where c.pending = 0);
+        update headrace.workflow_node n set pending = c.pending, move = nullif(n.move, 'release')
+        from unnest(children, pendings) as c(id, pending)
+        where n.job_id = any(children) and n.job_id = c.id and c.pending > 0;
+        -- A barrier that was passed and has a parent that runs again.
+        insert into headrace.workflow_change (workflow_id, job_id, state)
+        select n.workflow_id, n.job_id, 'blocked' from headrace.workflow_node n
+        where n.kind = 'barrier' and n.state = any(final) and n.job_id = any(array(
+            select d.child from headrace.dependency d
+            where d.parent = any(array(select f.id from unnest(flipped, deltas) as f(id, delta) where f.delta > 0))));
+    end if;
+
+    -- Those that did not succeed, and then those that wait for them, and for those, with the node that began it.
+    select array_agg(n.job_id), array_agg(coalesce(n.doomed_by, n.job_id)) into frontier, origins
+    from headrace.workflow_node n
+    where n.job_id = any(ids) and (n.state in ('failed', 'cancelled') or n.doomed_by is not null)
+      and n.workflow_id = any(array(select w.id from headrace.workflow w where w.id = any(workflows) and w.policy = 'stop'));
+    while frontier is not null loop
+        select array_agg(c.child), array_agg(c.origin) into frontier, origins
+        from (select distinct on (d.child) d.child, f.origin
+              from headrace.dependency d join unnest(frontier, origins) as f(parent, origin) on f.parent = d.parent
+              where d.parent = any(frontier) order by d.child, f.origin) c;
+        with doomed as (
+            update headrace.workflow_node n set doomed_by = f.origin, move = 'cancel'
+            from unnest(frontier, origins) as f(id, origin)
+            where n.job_id = any(frontier) and n.job_id = f.id and n.state = 'blocked' and n.doomed_by is null
+            returning n.job_id, n.doomed_by
+        )
+        select array_agg(d.job_id), array_agg(d.doomed_by) into frontier, origins from doomed d;
+    end loop;
+
+    perform headrace.move_nodes(workflows, ready);
+    return true;
 end
 $$;
 
@@ -876,10 +1356,16 @@ begin
     if jsonb_typeof(new_args) <> 'object' then
         raise exception using errcode = 'HR003', message = 'the arguments of a retry must be a JSON object';
     end if;
+    -- Held until the end, so that the workflow cannot finish, or be pruned, meanwhile: see add_nodes.
+    perform from headrace.workflow w
+    where w.id = any(array(select h.workflow_id from headrace.job_history h
+                           where h.id = any(retry_jobs.ids) and h.finished_at >= headrace.uuid7_floor_of(retry_jobs.ids)
+                             and h.workflow_id is not null))
+    order by w.id for key share;
     with gone as (
         delete from headrace.job_history h
         where h.id = any(retry_jobs.ids) and h.finished_at >= headrace.uuid7_floor_of(retry_jobs.ids)
-        returning h.*
+        returning h.*, (select n.workflow_id from headrace.workflow_node n where n.job_id = h.id) as waits_in
     ), recorded as (
         insert into headrace.attempt (job_id, run, outcome, worker_id, started_at, finished_at, error)
         select g.id, g.run, g.state::text, g.worker_id, g.claimed_at, g.finished_at, g.error from gone g where g.run > 0
@@ -888,12 +1374,19 @@ begin
         select g.id, now(), new_args from gone g where large
     ), put_back as (
         insert into headrace.job (
-            id, state, created_at, run_at, run, priority, max_attempts, queue, task, args, tenant, correlation_id, tags, metadata)
-        select g.id, 'queued', case when large then now() else g.created_at end, now(), g.run,
+            id, state, position, blocked_by, created_at, run_at, run, priority, max_attempts, queue, task, args, tenant,
+            correlation_id, tags, metadata, workflow_id, feeds, inputs)
+        select g.id, (case when g.waits_in is null then 'queued' else 'blocked' end)::headrace.job_state,
+               case when g.waits_in is null then nextval('headrace.job_position') end,
+               case when g.waits_in is not null then 'parents' end, case when large then now() else g.created_at end, now(), g.run,
                g.priority, g.max_attempts, g.queue, g.task, case when new_args is null then g.args when not large then new_args end,
-               g.tenant, g.correlation_id, g.tags, g.metadata
+               g.tenant, g.correlation_id, g.tags, g.metadata, g.waits_in, g.feeds,
+               case when new_args is null then g.inputs end
         from gone g
-        returning id, queue
+        returning id, queue, workflow_id
+    ), told as (
+        insert into headrace.workflow_change (workflow_id, job_id, state)
+        select p.workflow_id, p.id, 'blocked' from put_back p where p.workflow_id is not null
     )
     select array_agg(p.id), array_agg(p.queue) into revived, woken from put_back p;
     with waiting as (
@@ -914,6 +1407,28 @@ begin
     select array_agg(c.id), woken || array_agg(c.queue) into hastened, woken from changed c;
     perform headrace.wake_queues(woken) where woken is not null;
     return query select unnest(revived || hastened);
+end
+$$;
+
+CREATE FUNCTION headrace.retry_workflow(workflow uuid) RETURNS SETOF uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    revived uuid[];
+begin
+    perform from headrace.workflow w where w.id = workflow for no key update;
+    while headrace.reckon_changes(array[workflow], '-infinity') loop
+    end loop;
+    update headrace.workflow w set cancel_reason = null where w.id = workflow and w.cancel_reason is not null;
+    revived := array(select headrace.retry_jobs(array(
+        select n.job_id from headrace.workflow_node n
+        where n.workflow_id = workflow and n.kind = 'job' and n.state in ('failed', 'cancelled') order by n.job_id)));
+    insert into headrace.workflow_change (workflow_id, job_id, state)
+    select workflow, n.job_id, 'blocked' from headrace.workflow_node n
+    where n.workflow_id = workflow and n.kind = 'barrier' and n.state = 'cancelled' and cardinality(revived) > 0;
+    perform headrace.advance_workflows(array[workflow]);
+    return query select unnest(revived);
 end
 $$;
 
@@ -1053,6 +1568,29 @@ begin
                             and a.finished_at >= headrace.uuid7_floor(o.id)));
     end if;
     return query select i from unnest(ids) i where i <> all(settled);
+end
+$$;
+
+CREATE FUNCTION headrace.start_workflow(workflow uuid, name text, policy text, callbacks jsonb, jobs jsonb, nodes jsonb) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    insert into headrace.workflow (id, name, policy, callbacks)
+    values (workflow, name, policy, callbacks)
+    on conflict (id) do nothing;
+    if not found then
+        return false;
+    end if;
+    -- A callback that cannot be enqueued is refused now, and not when everything else is done.
+    perform headrace.read_requests(coalesce(jsonb_agg(c.value), '[]')) from jsonb_each(callbacks) c;
+    perform headrace.add_nodes(workflow, jobs, nodes, true);
+    update headrace.workflow w
+    set blocked = c.blocked, queued = c.queued
+    from (select count(*) filter (where n.state = 'blocked') as blocked, count(*) filter (where n.state = 'queued') as queued
+          from headrace.workflow_node n where n.workflow_id = workflow and n.kind = 'job') c
+    where w.id = workflow;
+    return true;
 end
 $$;
 
@@ -1282,6 +1820,11 @@ CREATE TABLE headrace.attempt (
 )
 PARTITION BY RANGE (finished_at);
 
+CREATE TABLE headrace.dependency (
+    parent uuid NOT NULL,
+    child uuid NOT NULL
+);
+
 CREATE TABLE headrace.enqueue_key (
     task text NOT NULL,
     tenant text DEFAULT ''::text NOT NULL,
@@ -1327,7 +1870,10 @@ CREATE TABLE headrace.job (
     tenant text,
     correlation_id text,
     tags text[],
-    metadata jsonb
+    metadata jsonb,
+    workflow_id uuid,
+    feeds boolean,
+    inputs jsonb
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_cost_delay='0', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='50000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='20000', vacuum_truncate=off, toast.autovacuum_vacuum_threshold='1000', toast.autovacuum_vacuum_scale_factor='0');
 
@@ -1356,7 +1902,10 @@ CREATE TABLE headrace.job_history (
     tenant text,
     correlation_id text,
     tags text[],
-    metadata jsonb
+    metadata jsonb,
+    workflow_id uuid,
+    feeds boolean,
+    inputs jsonb
 )
 PARTITION BY LIST (retention);
 
@@ -1385,7 +1934,10 @@ CREATE TABLE headrace.job_history_long (
     tenant text,
     correlation_id text,
     tags text[],
-    metadata jsonb
+    metadata jsonb,
+    workflow_id uuid,
+    feeds boolean,
+    inputs jsonb
 )
 PARTITION BY RANGE (finished_at);
 
@@ -1414,7 +1966,10 @@ CREATE TABLE headrace.job_history_normal (
     tenant text,
     correlation_id text,
     tags text[],
-    metadata jsonb
+    metadata jsonb,
+    workflow_id uuid,
+    feeds boolean,
+    inputs jsonb
 )
 PARTITION BY RANGE (finished_at);
 
@@ -1443,7 +1998,10 @@ CREATE TABLE headrace.job_history_short (
     tenant text,
     correlation_id text,
     tags text[],
-    metadata jsonb
+    metadata jsonb,
+    workflow_id uuid,
+    feeds boolean,
+    inputs jsonb
 )
 PARTITION BY RANGE (finished_at);
 
@@ -1502,7 +2060,8 @@ CREATE VIEW headrace.jobs AS
     j.metadata,
     ( SELECT jsonb_build_object('done', g.done, 'total', g.total, 'message', g.message) AS jsonb_build_object
            FROM headrace.job_progress g
-          WHERE ((g.job_id = j.id) AND (g.run = j.run))) AS progress
+          WHERE ((g.job_id = j.id) AND (g.run = j.run))) AS progress,
+    j.workflow_id
    FROM headrace.job j
 UNION ALL
  SELECT h.id,
@@ -1531,7 +2090,8 @@ UNION ALL
     h.correlation_id,
     h.tags,
     h.metadata,
-    h.progress
+    h.progress,
+    h.workflow_id
    FROM headrace.job_history h;
 
 CREATE TABLE headrace.queue (
@@ -1609,11 +2169,69 @@ ALTER TABLE headrace.worker ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE headrace.workflow (
+    id uuid NOT NULL,
+    state headrace.job_state DEFAULT 'running'::headrace.job_state NOT NULL,
+    policy text NOT NULL,
+    finishing boolean DEFAULT false NOT NULL,
+    blocked integer DEFAULT 0 NOT NULL,
+    queued integer DEFAULT 0 NOT NULL,
+    succeeded integer DEFAULT 0 NOT NULL,
+    failed integer DEFAULT 0 NOT NULL,
+    cancelled integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    name text,
+    cancel_reason text,
+    callbacks jsonb,
+    CONSTRAINT workflow_policy_check CHECK ((policy = ANY (ARRAY['stop'::text, 'continue'::text])))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+
+CREATE TABLE headrace.workflow_change (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    workflow_id uuid NOT NULL,
+    job_id uuid NOT NULL,
+    state headrace.job_state NOT NULL,
+    result jsonb
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0', autovacuum_vacuum_insert_threshold='-1');
+
+ALTER TABLE headrace.workflow_change ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.workflow_change_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE headrace.workflow_node (
+    job_id uuid NOT NULL,
+    change_id bigint DEFAULT 0 NOT NULL,
+    pending integer DEFAULT 0 NOT NULL,
+    state headrace.job_state,
+    kind text DEFAULT 'job'::text NOT NULL,
+    feeds boolean DEFAULT false NOT NULL,
+    workflow_id uuid NOT NULL,
+    delay interval,
+    doomed_by uuid,
+    move text,
+    name text,
+    parents uuid[],
+    result jsonb
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_cost_delay='0');
+
 ALTER TABLE ONLY headrace.job_history ATTACH PARTITION headrace.job_history_long FOR VALUES IN ('long');
 
 ALTER TABLE ONLY headrace.job_history ATTACH PARTITION headrace.job_history_normal FOR VALUES IN ('normal');
 
 ALTER TABLE ONLY headrace.job_history ATTACH PARTITION headrace.job_history_short FOR VALUES IN ('short');
+
+ALTER TABLE ONLY headrace.dependency
+    ADD CONSTRAINT dependency_pkey PRIMARY KEY (parent, child);
 
 ALTER TABLE ONLY headrace.enqueue_key
     ADD CONSTRAINT enqueue_key_pkey PRIMARY KEY (task, tenant, key);
@@ -1647,6 +2265,12 @@ ALTER TABLE ONLY headrace.tick
 
 ALTER TABLE ONLY headrace.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY headrace.workflow_node
+    ADD CONSTRAINT workflow_node_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY headrace.workflow
+    ADD CONSTRAINT workflow_pkey PRIMARY KEY (id);
 
 CREATE INDEX attempt_job ON ONLY headrace.attempt USING btree (job_id, run);
 
@@ -1707,6 +2331,20 @@ CREATE INDEX tick_fired ON headrace.tick USING btree (fired_at);
 CREATE INDEX tick_latest ON headrace.tick USING btree (schedule, due_at);
 
 CREATE INDEX tick_waiting ON headrace.tick USING btree (schedule, tenant, due_at) WHERE (outcome = 'waiting'::text);
+
+CREATE INDEX workflow_change_at ON headrace.workflow_change USING btree (at);
+
+CREATE INDEX workflow_change_workflow ON headrace.workflow_change USING btree (workflow_id, at);
+
+CREATE INDEX workflow_finished ON headrace.workflow USING btree (finished_at) WHERE (finished_at IS NOT NULL);
+
+CREATE INDEX workflow_finishing ON headrace.workflow USING btree (id) WHERE finishing;
+
+CREATE INDEX workflow_node_move ON headrace.workflow_node USING btree (workflow_id) WHERE (move IS NOT NULL);
+
+CREATE UNIQUE INDEX workflow_node_name ON headrace.workflow_node USING btree (workflow_id, name) WHERE (name IS NOT NULL);
+
+CREATE INDEX workflow_node_workflow ON headrace.workflow_node USING btree (workflow_id, job_id);
 
 ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_long_finished_at_idx;
 

@@ -20,7 +20,7 @@ import typer
 from psycopg import sql
 
 import headrace
-from headrace import ConfigurationError, Headrace
+from headrace import ConfigurationError, Headrace, Workflow, group, previous
 from headrace.cli import DEBUG, main
 from headrace.cli.enqueue import read_arguments
 from headrace.cli.options import read_duration
@@ -49,6 +49,10 @@ TABLES = (
     "schedule_due",
     "schedule_code",
     "tick",
+    "workflow",
+    "workflow_node",
+    "dependency",
+    "workflow_change",
 )
 LIST_KEYS = {
     "id", "state", "task", "queue", "priority", "attempts", "max_attempts", "created_at", "run_at", "claimed_at",
@@ -574,6 +578,75 @@ def test_delete_asks_first(here: Run) -> None:
 
 
 # -- queues and workers --
+
+
+# -- workflows --
+
+
+def start_workflow() -> str:
+    """A node, two jobs after it, one of which fails, and one after both; worked off. Its id."""
+
+    async def start(app: Headrace) -> str:
+        add, break_down = app.tasks["add"], app.tasks["break_down"]
+        wf = Workflow("import", on_failure=add.job(1))
+        wf.add("fetch", add.job(1))
+        wf.add("parse", group(add.job(previous()), add.job(1), break_down.job("no\nmore")), after="fetch")
+        wf.add("store", add.job(1), after="parse")
+        started = await app.start(wf)
+        await app.drain()
+        return str(started.id)
+
+    return str(with_app(start))
+
+
+def test_a_workflow_is_drawn_with_its_states(here: Run) -> None:
+    """Each node under those that it waits for; those that look the same are one line; callbacks come last."""
+    workflow = start_workflow()
+    ran = here("workflows", "show", workflow)
+    assert ran.status == 0
+    head, _, drawing = ran.out.partition("\n\n")
+    assert f"workflow {workflow}  failed" in head
+    for fact in (
+        "name         import",
+        "done         5 of 5 (100%)",
+        "jobs         3 succeeded, 1 failed, 1 cancelled",
+    ):
+        assert fact in head
+    lines = drawing.splitlines()
+    assert lines[:3] == [
+        "  ✓ fetch (add)  succeeded",
+        "    ✓ add x 2  succeeded  after fetch",
+        "    ✗ break_down  failed  after fetch  no",
+    ]
+    assert lines[3].startswith("      - store (add)  cancelled  after add, break_down (x 3)  job ")
+    assert lines[3].endswith(" failed")
+    assert lines[4:] == ["  ✓ add [on_failure]  succeeded"]
+    shown = here("workflows", "show", workflow, "--json").json()
+    assert (shown["state"], shown["succeeded"], len(shown["nodes"])) == ("failed", 3, 7)
+
+
+def test_workflows_are_listed(here: Run) -> None:
+    """The newest first, with how far they are."""
+    workflow = start_workflow()
+    lines = here("workflows", "list").out.splitlines()
+    assert lines[0].split() == ["ID", "STATE", "DONE", "FAILED", "CANCELLED", "STARTED", "NAME"]
+    assert lines[1].split()[:5] == [workflow, "failed", "5/5", "1", "1"]
+    assert here("workflows", "list", "--state", "running").message == "no such workflow"
+    assert [it["id"] for it in here("workflows", "list", "--json").json()] == [workflow]
+    assert here("workflows", "list", "--state", "queued").status == 2
+
+
+def test_workflows_are_retried_and_cancelled(here: Run) -> None:
+    """Each says what it did, or why there was nothing to do."""
+    workflow = start_workflow()
+    assert here("workflows", "cancel", workflow).message == f"error: workflow {workflow} has finished already"
+    assert here("workflows", "retry", workflow).out == f"workflow {workflow}: 2 jobs will run again\n"
+    assert "is cancelled" in here("workflows", "cancel", workflow, "--reason", "enough").out
+    assert here("workflows", "list", "--json").json()[0]["cancel_reason"] == "enough"
+    for command in ("show", "cancel", "retry"):
+        ran = here("workflows", command, NOBODYS_ID)
+        assert (ran.status, "never existed" in ran.message) == (1, True)
+    assert here("workflows", "show", "x").status == 2
 
 
 def test_queues_are_counted(here: Run) -> None:

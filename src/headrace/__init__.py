@@ -25,6 +25,9 @@ from headrace.errors import (
     UnknownSchedule,
     UnknownTask,
     WorkerError,
+    WorkflowFailed,
+    WorkflowNotFound,
+    WorkflowOver,
     WrongDatabase,
 )
 from headrace.flags import EnvironmentFlags, Flags, OpenFeatureFlags
@@ -35,8 +38,10 @@ from headrace.retention import Keep, Retention
 from headrace.retry import Retry
 from headrace.rollout import Rollout
 from headrace.schedule import Schedule, Schedules, ScheduleTenant, Tick, Upcoming
+from headrace.started import StartedWorkflow, WorkflowInfo, WorkflowNode
 from headrace.task import Task
 from headrace.trigger import RolloutMode, RolloutResult, Trigger
+from headrace.workflow import Batch, Chain, Group, Workflow, chain, group, previous
 
 __version__ = "0.1.0"
 
@@ -44,7 +49,9 @@ __all__ = [
     "AnswerLost",
     "AppClosed",
     "AttemptInfo",
+    "Batch",
     "Cancel",
+    "Chain",
     "ConfigurationError",
     "Context",
     "DatabaseError",
@@ -55,6 +62,7 @@ __all__ = [
     "EnvironmentFlags",
     "Fail",
     "Flags",
+    "Group",
     "Headrace",
     "HeadraceError",
     "InvalidArguments",
@@ -84,6 +92,7 @@ __all__ = [
     "Schedules",
     "SchemaError",
     "Snooze",
+    "StartedWorkflow",
     "State",
     "Task",
     "Tick",
@@ -94,8 +103,17 @@ __all__ = [
     "UnknownTask",
     "Upcoming",
     "WorkerError",
+    "Workflow",
+    "WorkflowFailed",
+    "WorkflowInfo",
+    "WorkflowNode",
+    "WorkflowNotFound",
+    "WorkflowOver",
     "WrongDatabase",
     "__version__",
+    "chain",
     "current_context",
+    "group",
     "inject",
+    "previous",
 ]

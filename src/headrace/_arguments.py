@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 import json
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, Vali
 from pydantic_core import PydanticSerializationError, to_json
 from typing_extensions import TypedDict
 
+from headrace._pending import PendingArguments, PendingResult, ResultNotKnown, holds_pending
 from headrace.context import Context, Injected
 from headrace.errors import ConfigurationError, InvalidArguments
 
@@ -41,12 +43,17 @@ class Arguments:
         fields: dict[str, Any] = {}
         for parameter in _parameters(task_name, handler):
             self._add(parameter, fields)
+        self._fields = fields
+        self._partial: dict[frozenset[str], Arguments] = {}
+        self._adapt(fields)
+
+    def _adapt(self, fields: dict[str, Any]) -> None:
         try:
             adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(_typed_dict(fields))
         except PydanticUserError as error:
             raise ConfigurationError(
-                f'task "{task_name}": a parameter\'s type cannot be stored as JSON: {error.message.splitlines()[0]}. '
-                "If the app's lifespan provides it, write `name: Type = inject()`"
+                f'task "{self.task_name}": a parameter\'s type cannot be stored as JSON: '
+                f"{error.message.splitlines()[0]}. If the app's lifespan provides it, write `name: Type = inject()`"
             ) from error
         self._validate_python = adapter.validator.validate_python
         self._validate_json = adapter.validator.validate_json
@@ -73,16 +80,19 @@ class Arguments:
 
         Raises:
             InvalidArguments: They do not fit, cannot be written as JSON that PostgreSQL stores, or are too large.
+            PendingArguments: Some are results of other jobs; `pack_known` packs the others.
         """
         given = self._name_positional(args, kwargs) if args else kwargs
         try:
             values = self._validate_python(given)
         except ValidationError as error:
-            raise self._invalid(error) from None
+            raise self._pending(given) or self._invalid(error) from None
+        except ResultNotKnown as error:
+            raise self._pending(given) or error from None
         try:
             packed = self._to_json(values)
         except (PydanticSerializationError, RecursionError) as error:
-            raise self._unwritable(values, error) from None
+            raise self._pending(given) or self._unwritable(values, error) from None
         if len(packed) > MAX_ARGS_BYTES:
             raise InvalidArguments(
                 f'task "{self.task_name}": the arguments are {len(packed)} bytes long, at most {MAX_ARGS_BYTES} are '
@@ -91,6 +101,43 @@ class Arguments:
         text = packed.decode()
         self._refuse_misread(values, text)
         return text
+
+    def pack_known(self, arguments: PendingArguments) -> str:
+        """Validate those arguments of a call that are known, and write them as JSON.
+
+        Raises:
+            InvalidArguments: As `pack`.
+        """
+        names = frozenset(arguments.pending)
+        if unknown := sorted(names - self._fields.keys()):
+            raise InvalidArguments(f'task "{self.task_name}": argument "{unknown[0]}": there is no such parameter')
+        if names not in self._partial:
+            self._partial[names] = self._without(names)
+        return self._partial[names].pack((), arguments.known)
+
+    def _without(self, names: frozenset[str]) -> Arguments:
+        other = copy.copy(self)
+        other._adapt(  # noqa: SLF001 - its own
+            {name: kind for name, kind in self._fields.items() if name not in names}
+        )
+        return other
+
+    def _pending(self, given: dict[str, Any]) -> InvalidArguments | None:
+        """Why a call cannot be packed, if results of other jobs are the reason; looked for only when it has failed."""
+        pending = {name: value for name, value in given.items() if isinstance(value, PendingResult)}
+        known = {name: value for name, value in given.items() if name not in pending}
+        for name, value in known.items():
+            if holds_pending(value):
+                return InvalidArguments(
+                    f'task "{self.task_name}": argument "{name}": the result of another job can only be an argument as '
+                    "it is, not a part of one"
+                )
+        if not pending:
+            return None
+        named = ", ".join(f'argument "{name}" is {value!r}' for name, value in pending.items())
+        return PendingArguments(
+            f'task "{self.task_name}": {named}, the result of another job: start it in a workflow', known, pending
+        )
 
     def unpack(self, packed: str | bytes) -> dict[str, Any]:
         """Read stored arguments, validated against today's signature.

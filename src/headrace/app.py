@@ -16,10 +16,11 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from headrace._results import ResultWaiter
 from headrace._store import enqueue as enqueue_store
+from headrace._store import workflows as workflow_store
 from headrace._store.database import Database
 from headrace._store.foreign import SyncForeign, adapt, is_async
 from headrace._store.sql import check_schema_name, query
-from headrace._store.stream import check_new
+from headrace._store.stream import Stream, check_new
 from headrace.context import is_running_here
 from headrace.errors import (
     AppClosed,
@@ -36,7 +37,9 @@ from headrace.job import AttemptInfo, Job, JobInfo, LogLine, NewJob, State
 from headrace.retention import Retention
 from headrace.retry import Retry
 from headrace.schedule import Schedules, declare
+from headrace.started import StartedWorkflow, WorkflowInfo, not_found, workflow_info
 from headrace.task import ExecutorName, Task, TaskSettings, choose_executor, default_name
+from headrace.workflow import as_workflow
 
 if TYPE_CHECKING:
     from headrace._schedule.catching_up import CatchUp
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from headrace.context import Context
     from headrace.middleware import Middleware
     from headrace.rollout import Rollout
+    from headrace.workflow import Flow, Workflow
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -479,7 +483,8 @@ class Headrace:
             conn: Enqueue inside this connection's transaction; see `Task.options`.
         """
         if conn is None:
-            placed = await enqueue_store.enqueue((await self._here()).database, jobs)
+            stream = Stream(jobs)
+            placed = await enqueue_store.enqueue((await self._here()).database, stream)
         else:
             new = _new_jobs(jobs)
             if not new:
@@ -502,6 +507,56 @@ class Headrace:
         foreign = cast("SyncForeign", adapt(conn))
         rows = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)}) if new else []
         return [Job(self, str(job_id), existed=existed) for _, job_id, existed in rows]
+
+    # -- workflows --
+
+    async def start(self, workflow: Workflow | Flow, *, conn: Any = None) -> StartedWorkflow:
+        """Start a workflow: all its jobs, or none, in one transaction. Starting the same object again changes nothing.
+
+        Args:
+            workflow: A `Workflow` or `Batch`, or what `chain` or `group` makes.
+            conn: Start it inside this connection's transaction; see `Task.options`.
+
+        Raises:
+            ConfigurationError: It makes no sense: a job is in it twice, or takes the result of one that is not there.
+            EnqueueError: A job was refused.
+            DatabaseError: The database cannot be used.
+        """
+        workflow = as_workflow(workflow)
+        plan = workflow.plan()
+        await workflow_store.start(self, workflow, plan, conn)
+        return StartedWorkflow(self, workflow.id, plan)
+
+    def start_sync(self, workflow: Workflow | Flow, *, conn: Any = None) -> StartedWorkflow:
+        """`start` for code that is not asynchronous: through the given connection, or the app's own thread."""
+        if conn is None:
+            return self.run_sync(self.start(workflow))
+        workflow = as_workflow(workflow)
+        plan = workflow.plan()
+        workflow_store.start_sync(self, workflow, plan, conn)
+        return StartedWorkflow(self, workflow.id, plan)
+
+    def workflow(self, workflow_id: UUID | str) -> StartedWorkflow:
+        """A workflow that was started, to act on; whether it exists is found out when something is asked of it.
+
+        Raises:
+            WorkflowNotFound: That is no id.
+        """
+        try:
+            return StartedWorkflow(self, UUID(str(workflow_id)))
+        except ValueError:
+            raise not_found(workflow_id) from None
+
+    async def find_workflow(self, workflow_id: UUID | str) -> WorkflowInfo:
+        """A workflow and how far it is; reads one row.
+
+        Raises:
+            WorkflowNotFound: No workflow has this id (any more).
+        """
+        records = await (await self._here()).database.records("find_workflow", id=self.workflow(workflow_id).id)
+        if not records:
+            raise not_found(workflow_id)
+        return workflow_info(records[0])
 
     # -- asking and acting --
 

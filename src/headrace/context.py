@@ -29,6 +29,7 @@ class RunningJob:
         correlation_id: Ties the job to the request that caused it, if the enqueuer said so.
         tags: The enqueuer's labels.
         metadata: The enqueuer's own JSON.
+        workflow_id: The workflow that it belongs to; `Headrace.workflow` takes it.
     """
 
     id: UUID
@@ -41,6 +42,7 @@ class RunningJob:
     correlation_id: str | None = None
     tags: tuple[str, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+    workflow_id: UUID | None = None
 
 
 class Reporter(Protocol):

@@ -17,11 +17,14 @@
     ├── EnqueueError              a job was refused; nothing was enqueued
     │   ├── InvalidArguments      the arguments do not fit the task, or cannot be stored
     │   ├── DuplicateJob          its unique key is held and on_conflict is "reject"
-    │   └── QueueFull             the queue holds as many jobs as it may
-    ├── JobError                  what `Job.result()` raises when there is no result
+    │   ├── QueueFull             the queue holds as many jobs as it may
+    │   └── WorkflowOver          nothing can be added to the workflow: it is over, or does not exist
+    ├── JobError                  what `result()` raises when there is no result
     │   ├── JobNotFound           no job has this id (any more)
     │   ├── JobFailed             the job failed for good
     │   ├── JobCancelled          the job was cancelled
+    │   ├── WorkflowNotFound      no workflow has this id (any more)
+    │   ├── WorkflowFailed        not all of the workflow's jobs succeeded
     │   └── ResultTimeout         the job had not finished in time (also a TimeoutError)
     ├── LeaseLost                 this worker no longer holds the attempt, or its lease
     └── WorkerError               a worker cannot start or go on
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from headrace.job import NewJob
+    from headrace.started import WorkflowInfo
 
 
 class HeadraceError(Exception):
@@ -135,6 +139,10 @@ class QueueFull(EnqueueError):
     """The queue holds as many queued jobs as its `max_queued` allows."""
 
 
+class WorkflowOver(EnqueueError):
+    """Nothing can be added to the workflow: it has finished, was cancelled, or does not exist."""
+
+
 class JobError(HeadraceError):
     """A job has no result to give."""
 
@@ -163,8 +171,27 @@ class JobCancelled(JobError):
     """The job was cancelled before it could succeed."""
 
 
+class WorkflowNotFound(JobError):
+    """No workflow has this id: it never existed, or finished too long ago."""
+
+
+class WorkflowFailed(JobError):
+    """A workflow has finished, and not all of its jobs succeeded.
+
+    Attributes:
+        info: The workflow as it finished.
+    """
+
+    def __init__(self, message: str, info: WorkflowInfo) -> None:
+        super().__init__(message)
+        self.info = info
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.info)
+
+
 class ResultTimeout(JobError, TimeoutError):
-    """The job had not finished when the time-out ran out. It goes on."""
+    """The job, or workflow, had not finished when the time-out ran out. It goes on."""
 
 
 class LeaseLost(HeadraceError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from uuid import UUID
@@ -13,6 +13,7 @@ from headrace._arguments import find_unstorable
 from headrace.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from headrace._pending import PendingResult
     from headrace.app import Headrace
 
 R = TypeVar("R")
@@ -189,6 +190,17 @@ class NewJob:
     options: JobOptions = DEFAULT_OPTIONS
 
 
+@dataclass(slots=True)
+class DependentJob(NewJob):
+    """A job some of whose arguments are results of others: only a workflow can start it.
+
+    Attributes:
+        inputs: Those arguments.
+    """
+
+    inputs: dict[str, PendingResult] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobInfo:
     """A job as the database has it at one moment."""
@@ -218,6 +230,7 @@ class JobInfo:
     tags: list[str] | None
     metadata: dict[str, Any] | None
     progress: dict[str, Any] | None
+    workflow_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

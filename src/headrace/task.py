@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
 import uuid_utils
 
 from headrace._arguments import Arguments
+from headrace._pending import PendingArguments
 from headrace.errors import ConfigurationError
-from headrace.job import DEFAULT_OPTIONS, Job, NewJob, Unique, check_name
+from headrace.job import DEFAULT_OPTIONS, DependentJob, Job, NewJob, Unique, check_name
 from headrace.retention import Retention
 from headrace.retry import Retry
 
@@ -128,21 +129,30 @@ class Task(Generic[P, C, R]):
         return other
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
-        """A job of this task, validated and ready for `app.enqueue_many`.
+        """A job of this task, validated and ready for `app.enqueue_many`, or for a workflow.
+
+        In a workflow, an argument may be the result of another job: `previous()`, or `Workflow.result`.
 
         Raises:
             InvalidArguments: The arguments do not fit.
         """
         settings, options = self.settings, self._options
+        inputs = None
+        try:
+            packed = self.arguments.pack(args, kwargs)
+        except PendingArguments as arguments:
+            packed, inputs = self.arguments.pack_known(arguments), arguments.pending
         new = NewJob(
             str(uuid_utils.uuid7()),
             self.name,
-            self.arguments.pack(args, kwargs),
+            packed,
             options.queue or settings.queue,
             settings.priority if options.priority is None else options.priority,
             options.max_attempts or settings.retry.attempts,
             options,
         )
+        if inputs is not None:
+            new = DependentJob(**{f.name: getattr(new, f.name) for f in dataclasses.fields(new)}, inputs=inputs)
         for middleware in self.app.middlewares:
             new = middleware.on_enqueue(new)
         return new

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TABLES = (
     "job", "job_history", "attempt", "job_log", "job_progress", "payload", "enqueue_key", "worker", "queue", "task",
     "schedule", "schedule_due", "schedule_code", "tick",
+    "workflow", "workflow_node", "dependency", "workflow_change",
 )  # fmt: skip
 
 

@@ -173,17 +173,9 @@ class Store:
     def empty(self) -> None:
         """Forget unfinished jobs, workers and settings, for the next test; finished jobs disturb nobody."""
         for table in (
-            "job",
-            "job_progress",
-            "enqueue_key",
-            "worker",
-            "queue",
-            "task",
-            "schedule",
-            "schedule_due",
-            "schedule_code",
-            "tick",
-        ):
+            "job", "job_progress", "enqueue_key", "worker", "queue", "task", "schedule", "schedule_due", "schedule_code", "tick",
+            "workflow", "workflow_node", "dependency", "workflow_change",
+        ):  # fmt: skip
             self.ask(f"delete from {self.schema}.{table}")
 
 

@@ -59,3 +59,24 @@ insert into headrace.tick (schedule, tenant, nominal, fold, due_at, fired_at, ou
 select 'many', 't' || 1 + i % 20000, w.at at time zone 'utc', 0, w.at, w.at, case when i % 20000 + 1 = any('{40,80,120}') then 'waiting' else 'missed' end
 from generate_series(1, 100000) i
 cross join lateral (select now() - make_interval(days => i / 2500, secs => i) as at) w;
+-- 2,000 workflows of 21 nodes, 20 of which wait for the first; every fourth has finished; some have changes, moves, or nothing left.
+insert into headrace.workflow (id, name, policy, state, created_at, finished_at, finishing)
+select pg_temp.id_at(now() - make_interval(hours => w), 500000 + w), 'w' || w, 'stop', k.state::headrace.job_state,
+       now() - make_interval(hours => w), case when k.state <> 'running' then now() - make_interval(hours => w) end, w % 100 = 1
+from generate_series(1, 2000) w
+cross join lateral (select case when w % 4 = 0 then 'succeeded' else 'running' end as state) k;
+
+insert into headrace.workflow_node (job_id, workflow_id, state, name, parents, pending, move)
+select pg_temp.id_at(now() - make_interval(hours => w), 600000 + w * 21 + n),
+       pg_temp.id_at(now() - make_interval(hours => w), 500000 + w),
+       (case when w % 4 = 0 then 'succeeded' when n = 0 then 'queued' else 'blocked' end)::headrace.job_state, 'n' || n,
+       case when n > 0 then array[pg_temp.id_at(now() - make_interval(hours => w), 600000 + w * 21)] end, (n > 0)::integer,
+       case when w % 100 = 2 and n = 1 then 'cancel' end
+from generate_series(1, 2000) w, generate_series(0, 20) n;
+
+insert into headrace.dependency (parent, child)
+select p, n.job_id from headrace.workflow_node n cross join lateral unnest(n.parents) p;
+
+insert into headrace.workflow_change (workflow_id, job_id, state, at)
+select n.workflow_id, n.job_id, 'succeeded', now() - make_interval(secs => 2 * (row_number() over ())::integer)
+from headrace.workflow_node n where n.state = 'queued';

@@ -13,6 +13,7 @@ from psycopg import sql
 from headrace._store.migrate import migrate, verify
 from tests.store.harness import Store, ended, superuser_url
 from tests.store.schedules import MINUTE, NOON, plans, send, write
+from tests.store.workflows import Graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,12 +69,14 @@ def allowed(acting: Store, privileges: str) -> set[str]:
 
 @pytest.mark.direct
 def test_an_enqueuer_enqueues_and_sees_nothing(store: Store, role: Callable[[str], Store]) -> None:
-    """It may call the two functions that enqueue, with all that they can do, and read or change nothing."""
+    """It may call the functions that enqueue, with all that they can do, and read or change nothing."""
     enqueuer = role("enqueuer")
     assert enqueuer.one("select headrace.enqueue('t', '{\"n\": 1}', delay => '1 hour', tags => array['x'])")
     assert enqueuer.place(unique_key="k", args={"blob": "x" * 3000}) == (enqueuer.place(unique_key="k")[0], False)
     assert enqueuer.place(unique_key="p", unique_scope="period", unique_for_s=60)[1] is False
-    assert executable(enqueuer) == {"enqueue", "enqueue_jobs"}
+    graph = Graph(enqueuer).start({"a": [], "b": ["a"]})
+    graph.add({"c": ["b"]})
+    assert executable(enqueuer) == {"enqueue", "enqueue_jobs", "start_workflow", "add_to_workflow"}
     assert allowed(enqueuer, "select, insert, update, delete, truncate") == set()
     for statement in (
         "select id from headrace.jobs",
@@ -105,6 +108,13 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
     assert acting.cancel(third.id) == {third.id: "cancelled"}
     assert acting.retry(third.id) == [third.id]
     assert set(acting.delete(*jobs)) == set(jobs)
+    graph = Graph(acting).start({"a": [], "b": ["a"]})
+    acting.value("cancel_workflow", id=graph.id, reason="r")
+    assert len(acting.rows("retry_workflow", id=graph.id)) == 2
+    graph.advance()
+    acting.rows("list_changed_workflows", seconds=10)
+    acting.rows("read_inputs", id=graph.ids["b"])
+    acting.rows("prune_workflows", now=None, chunk=10)
     today = acting.one("select current_date")
     acting.value("create_partitions", first_day=today, last_day=today)
     for name in ("prune_aged", "prune_counted", "delete_expired_keys"):
@@ -146,6 +156,8 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
     reads: dict[str, dict[str, Any]] = {
         "find_ids": {"ids": [job]}, "find_outcomes": {"ids": [job], "oldest": job}, "list_attempts": {"id": job},
         "list_logs": {"id": job, "limit": 1}, "count_queues": {}, "list_workers": {}, "list_queue_settings": {},
+        "find_workflow": {"id": job}, "list_workflows": {"before": None, "states": None, "limit": 1},
+        "list_nodes": {"id": job, "after": None, "limit": 1},
         "list_finished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
         "list_unfinished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
         "list_schedules": {"name": None}, "list_schedule_tenants": {"name": "s", "tenant": None, "after": "", "limit": 1},

@@ -26,6 +26,7 @@ import pytest
 from headrace import Headrace
 from tests.store.harness import Claimed, Store, ended, superuser_url
 from tests.store.plans import SETTINGS
+from tests.store.workflows import Graph
 from tests.worker.helpers import WorkerProcess, until
 
 if TYPE_CHECKING:
@@ -69,6 +70,24 @@ LIMITS: dict[str, dict[str, int]] = {
         "rows_read": 1_100,  # 1,000 and 1,000
         "indexed_updates": 0,  # 0 and 0
     },
+    "start": {  # a workflow of 1,000 jobs between its first and its last
+        "statements": 16,  # 16: the call, and what it does, each once
+        "wal_bytes": 1_300_000,  # 1,156,565
+        "rows_read": 2_250,  # 2,005
+    },
+    "settle_nodes": {  # its 1,000 jobs in two settles
+        "statements": 8,  # 8: as many as for plain jobs
+        "wal_bytes": 707_000,  # 630,946: two thirds more than plain ones, for the word that is left for the workflow
+        "index_entries_read": 2_150,  # 1,903: those of before their release, too
+        "rows_read": 1_100,  # 1,000
+        "indexed_updates": 0,  # 0
+    },
+    "advance": {  # the advance after them: everything that it reads, it reads of those that changed
+        "statements": 34,  # 34, however many jobs
+        "wal_bytes": 307_000,  # 274,137
+        "index_entries_read": 15_400,  # 13,704
+        "rows_read": 10_100,  # 9,015
+    },
     # Here timing decides, within bounds. Measured in 40 runs, 30 of them beside three busy loops on two cores.
     "worker": {  # 1,000 jobs through a worker with 500 places, from its start to its end
         # The first takes 500. Those after it wait until half of the places are free: two at most. One finds the line empty,
@@ -87,7 +106,7 @@ LIMITS: dict[str, dict[str, int]] = {
 
 UNTIMED = dict.fromkeys(
     ("beat_s", "lease_s", "look_s", "stall_s", "stall_warning_s", "tick_s", "first_poll_s", "longest_poll_s", "promote_s",
-     "watch_s", "report_s", "schedule_s", "declare_s"), 3600.0,
+     "sweep_s", "watch_s", "report_s", "schedule_s", "declare_s"), 3600.0,
 )  # fmt: skip
 """A worker's loops make one round, and nothing is looked for because time has passed."""
 
@@ -188,7 +207,12 @@ class Meter:
         }
 
     def _wal_bytes(self, since: str) -> int:
-        writers = self.ask("select xmin::text from headrace.job union select xmin::text from headrace.job_history")
+        if not self.one("select (pg_current_wal_flush_lsn() > %s)::integer", since):
+            return 0
+        writers = self.ask(
+            "select xmin::text from headrace.job union select xmin::text from headrace.job_history "
+            "union select xmin::text from headrace.workflow_node"
+        )
         return self.one(
             "select sum(record_length - fpi_length) from pg_get_wal_records_info(%s, pg_current_wal_flush_lsn()) "
             "where xid::text = any(%s)",
@@ -272,6 +296,47 @@ async def test_what_settles_cost(instant: Task[..., ..., None], meter: Meter) ->
         for batch in batches:
             assert meter.store.settle(worker, *(ended(attempt) for attempt in batch)) == []
     check("settle", asdict(counts))
+
+
+async def start_nodes(meter: Meter) -> tuple[Graph, Counts]:
+    """A workflow of 1,000 jobs between its first, which has ended, and its last."""
+    graph = Graph(meter.store)
+    middle = [f"n{i}" for i in range(JOBS)]
+    with meter.counting() as counts:
+        graph.start({"first": [], **{key: ["first"] for key in middle}, "last": middle})
+    worker = meter.store.worker()
+    assert graph.run(worker) == ["first"]
+    graph.advance()
+    return graph, counts
+
+
+async def test_what_a_start_of_a_workflow_costs(meter: Meter) -> None:
+    """One call, however many jobs: each is written once, with its node, its dependencies, and their index entries."""
+    _, counts = await start_nodes(meter)
+    check("start", asdict(counts))
+
+
+async def test_what_a_workflow_s_jobs_cost(meter: Meter) -> None:
+    """A settle of 500 takes no more statements, and reads nothing of their workflow; an advance reads each change's node once."""
+    graph, _ = await start_nodes(meter)
+    worker = meter.store.worker()
+    batches = [meter.store.claim(worker, PLACES) for _ in range(JOBS // PLACES)]
+    with meter.counting() as counts:
+        for batch in batches:
+            assert meter.store.settle(worker, *(ended(attempt) for attempt in batch)) == []
+    check("settle_nodes", asdict(counts))
+    with meter.counting() as counts:
+        graph.advance()
+    check("advance", asdict(counts))
+    assert graph.row()["queued"] == 1
+
+
+async def test_progress_is_one_row(meter: Meter) -> None:
+    """How far a workflow is, is read from its own row, however many jobs it has."""
+    graph, _ = await start_nodes(meter)
+    with meter.counting() as counts:
+        graph.row()
+    assert (counts.rows_read, counts.index_entries_read) == (1, 1)
 
 
 def calls(meter: Meter) -> dict[str, int]:

@@ -12,6 +12,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from psycopg import sql
+from uuid_utils import uuid7
 
 from headrace._store.connect import connection_parameters
 from headrace._store.sql import query
@@ -52,6 +53,7 @@ class Large:
     queued: list[str]
     scheduled: list[str]
     finished: list[str]
+    workflows: list[str]
     first_day: str
     partition: str
     due: list[dict[str, Any]]
@@ -97,6 +99,7 @@ def _look(conn: psycopg.Connection) -> Large:
         queued=ids("select id from headrace.job where state = 'queued' limit 1000"),
         scheduled=ids("select id from headrace.job where state = 'scheduled' limit 10"),
         finished=ids("select id from headrace.job_history where finished_at > now() - interval '1 hour' limit 10"),
+        workflows=ids("select distinct workflow_id from headrace.workflow_change limit 5"),
         first_day=ids(
             "select to_char(min(headrace.uuid7_floor(id)) at time zone 'utc', 'YYYYMMDD') "
             "from headrace.job_history where finished_at > now() - interval '1 hour'"
@@ -141,6 +144,23 @@ def reports(large: Large, **columns: Any) -> Parameters:
 def constant(**parameters: Any) -> Callable[[Large], Parameters]:
     """Parameters that do not depend on the store."""
     return lambda _: parameters
+
+
+def new_workflow(**more: Any) -> Parameters:
+    """Two jobs, one after the other."""
+    first, second = str(uuid7()), str(uuid7())
+    jobs = [{"id": i, "task": "task1", "queue": "q1"} for i in (first, second)]
+    nodes = [{"id": first, "feeds": True}, {"id": second, "after": [first], "inputs": {"x": {"node": first}}}]
+    settings = {"id": str(uuid7()), "name": None, "policy": "stop", "callbacks": None}
+    return {**settings, "jobs": json.dumps(jobs), "nodes": json.dumps(nodes), **more}
+
+
+def added(workflow: str) -> Parameters:
+    """The same, to be added after a node."""
+    parameters = new_workflow(id=workflow)
+    nodes = json.loads(parameters["nodes"])
+    nodes[0]["after_names"] = ["n1"]
+    return {"id": workflow, "jobs": parameters["jobs"], "nodes": json.dumps(nodes)}
 
 
 CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
@@ -205,6 +225,19 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("list_finished", "failed", constant(**LIST | {"states": ["failed"]}), {"job_history(state_finished_at_id)"}),
     ("prune_aged", "", constant(now=None, chunk=1000), {"job_history(task_state_finished_at)"}),
     ("prune_counted", "", constant(now=None, chunk=1000), {"job_history(task_state_finished_at)"}),
+    ("start_workflow", "", lambda _: new_workflow(), {"workflow_node_workflow"}),
+    ("add_to_workflow", "", lambda large: added(large.workflows[0]), {"workflow_pkey", "workflow_node_workflow"}),
+    ("advance_workflows", "", lambda large: {"ids": large.workflows, "seconds": 1e9},
+     {"workflow_pkey", "workflow_change_workflow", "workflow_node_pkey", "dependency_pkey"}),
+    ("list_changed_workflows", "", constant(seconds=10), {"workflow_change_at", "workflow_node_move", "workflow_finishing"}),
+    ("cancel_workflow", "", lambda large: {"id": large.workflows[0], "reason": "r"}, {"workflow_node_workflow"}),
+    ("retry_workflow", "", lambda large: {"id": large.workflows[0]}, {"workflow_node_workflow"}),
+    ("find_workflow", "", lambda large: {"id": large.workflows[0]}, {"workflow_pkey"}),
+    ("list_workflows", "", constant(before=None, states=None, limit=20), {"workflow_pkey"}),
+    ("list_nodes", "", lambda large: {"id": large.workflows[0], "after": None, "limit": 50}, {"workflow_node_workflow", "job_pkey"}),
+    ("read_inputs", "", lambda large: {"id": large.running[0].id}, {"job_pkey"}),
+    ("prune_workflows", "", constant(now=None, chunk=10),
+     {"workflow_finished", "workflow_node_workflow", "workflow_node_pkey", "dependency_pkey"}),
     ("delete_expired_keys", "", constant(now=None, chunk=1000), {"enqueue_key_expiry", "enqueue_key_pkey"}),
 ]  # fmt: skip
 

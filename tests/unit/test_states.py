@@ -13,6 +13,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "states.md").read_text()
 WRITES_STATE = re.compile(
     r"(?<![\w.])state = (?:\(?case|')|insert into headrace\.job(?:_history)? \(|^copy headrace\.job ", re.MULTILINE
 )
+OF_WORKFLOWS = {"reckon_changes", "advance_workflows"}
+"""These write the states of workflows and their nodes, not of jobs."""
 
 
 def diagram() -> set[tuple[str, str]]:
@@ -63,7 +65,7 @@ def test_final_states_are_left_only_by_a_retry() -> None:
 
 def test_the_table_names_exactly_the_statements_that_write_states() -> None:
     """A new statement that writes a state must be put on the page, and one that is gone taken off it."""
-    writers = {name for name, text in statements().items() if WRITES_STATE.search(text)}
+    writers = {name for name, text in statements().items() if WRITES_STATE.search(text)} - OF_WORKFLOWS
     assert {by for names in table().values() for by in names} == writers
 
 

@@ -29,6 +29,7 @@ from headrace.errors import (
     InvalidArguments,
     QueueFull,
     SchemaError,
+    WorkflowOver,
 )
 
 if TYPE_CHECKING:
@@ -256,7 +257,9 @@ async def _check_clock(conn: AsyncConnection, schema: str) -> None:
         )
 
 
-def translate(error: psycopg.Error, url: str = "the database", schema: str = "headrace") -> Exception:
+def translate(  # noqa: PLR0911 - a table of errors
+    error: psycopg.Error, url: str = "the database", schema: str = "headrace"
+) -> Exception:
     """Our own error for a database error that has one; else the error itself."""
     message = error.diag.message_primary or str(error)
     match error.sqlstate:
@@ -266,6 +269,8 @@ def translate(error: psycopg.Error, url: str = "the database", schema: str = "he
             return DuplicateJob(message, UUID(error.diag.message_detail))
         case "HR003":
             return InvalidArguments(message)
+        case "HR004":
+            return WorkflowOver(message)
         case "42P01" | "3F000" | "42883" if schema in message:
             return SchemaError(f'the schema "{schema}" is missing or too old ({message}): run `headrace migrate`')
     is_read_only = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)  # a replica, before its promotion

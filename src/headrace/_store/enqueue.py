@@ -21,14 +21,15 @@ from uuid import UUID
 import psycopg
 
 from headrace._store.sql import query
-from headrace._store.stream import IterableFailed, Stream
+from headrace._store.stream import IterableFailed
 from headrace.errors import AnswerLost, DatabaseUnavailable
 from headrace.job import DEFAULT_OPTIONS, NewJob, Unique
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from headrace._store.database import Database
+    from headrace._store.stream import Stream
 
 INLINE_ARGS_BYTES = 2048
 """Arguments up to this size live in the job's row; larger ones are written once, elsewhere (ENGINE 21)."""
@@ -39,9 +40,8 @@ Placed = tuple[str, bool]
 """A job's id, and whether it existed before."""
 
 
-async def enqueue(database: Database, jobs: Iterable[NewJob]) -> list[Placed]:
+async def enqueue(database: Database, stream: Stream) -> list[Placed]:
     """Enqueue on our own connection, in one transaction; again, once, if the connection breaks on the way."""
-    stream = Stream(jobs)
     try:
         return await _enqueue(database, stream)
     except IterableFailed as failure:
@@ -83,7 +83,7 @@ async def _call_function(database: Database, jobs: Sequence[NewJob]) -> list[Pla
 
 
 async def _enqueue(database: Database, stream: Stream) -> list[Placed]:
-    first = stream.take()
+    first = stream.first
     if stream.slow or any(map(_is_no_row, first)):
         first = stream.everything()
     if len(first) == 1 and not _needs_function(first[0]):

@@ -17,7 +17,15 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import tuple_row
 
-from headrace.errors import ConfigurationError, DuplicateJob, HeadraceError, InvalidArguments, QueueFull, SchemaError
+from headrace.errors import (
+    ConfigurationError,
+    DuplicateJob,
+    HeadraceError,
+    InvalidArguments,
+    QueueFull,
+    SchemaError,
+    WorkflowOver,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,6 +221,8 @@ def _our_error(said: _Said) -> HeadraceError | None:
             return DuplicateJob(said.message, UUID(said.detail))
         case "HR003":
             return InvalidArguments(said.message)
+        case "HR004":
+            return WorkflowOver(said.message)
         case "42P01" | "3F000" | "42883":
             return SchemaError(
                 f"headrace's schema is missing or too old in this connection's database ({said.message}): run "

@@ -6,8 +6,8 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from headrace.errors import ConfigurationError
-from headrace.job import NewJob
+from headrace.errors import ConfigurationError, InvalidArguments
+from headrace.job import DependentJob, NewJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,7 +27,10 @@ class IterableFailed(Exception):
 class Stream:
     """The jobs, taken a chunk at a time, and kept for a second try.
 
+    The first chunk is made at once, before anything is opened for it; what the iterable raises then is raised as it is.
+
     Attributes:
+        first: That chunk.
         ended: Whether there are no more.
         slow: Whether the last chunk took long to make: no transaction should be open meanwhile.
     """
@@ -38,6 +41,10 @@ class Stream:
         self._failure: IterableFailed | None = None
         self.ended = False
         self.slow = False
+        try:
+            self.first = self.take()
+        except IterableFailed as failure:
+            raise failure.error from None
 
     def take(self) -> list[NewJob]:
         """The next chunk; empty at the end.
@@ -76,6 +83,18 @@ class Stream:
 
 
 def check_new(job: object) -> None:
-    """Refuse what is no job."""
+    """Refuse what is no job, or one that cannot be enqueued by itself.
+
+    Raises:
+        ConfigurationError: It is something else.
+        InvalidArguments: It takes the result of another job.
+    """
+    if type(job) is NewJob:
+        return
+    if isinstance(job, DependentJob):
+        name, pending = next(iter(job.inputs.items()))
+        raise InvalidArguments(
+            f'task "{job.task}": argument "{name}" is {pending!r}, the result of another job: start it in a workflow'
+        )
     if not isinstance(job, NewJob):
         raise ConfigurationError(f"enqueue_many takes what task.job(...) makes, not {job!r}")

@@ -68,6 +68,19 @@ class Attempt:
         """Whether it was claimed too late to be started."""
         return self.extras is not None and bool(json.loads(self.extras)["expired"])
 
+    @property
+    def workflow_id(self) -> str | None:
+        """The workflow that it belongs to."""
+        if self.extras is None or '"workflow_id"' not in self.extras:
+            return None
+        workflow_id: str | None = json.loads(self.extras).get("workflow_id")
+        return workflow_id
+
+    @property
+    def has_inputs(self) -> bool:
+        """Whether some of its arguments are results of other jobs."""
+        return self.workflow_id is not None and json.loads(self.extras or "{}")["inputs"] is not None
+
     def describe(self) -> RunningJob:
         """What the handler may know of it."""
         extras = json.loads(self.extras) if self.extras else {}
@@ -82,6 +95,7 @@ class Attempt:
             correlation_id=extras.get("correlation_id"),
             tags=tuple(extras.get("tags") or ()),
             metadata=extras.get("metadata") or {},
+            workflow_id=UUID(extras["workflow_id"]) if extras.get("workflow_id") else None,
         )
 
     def request_cancel(self, reason: str) -> None:

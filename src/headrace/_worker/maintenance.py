@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from headrace._store.database import Database
     from headrace._worker.timings import Timings
 
+WORKFLOWS = 20
+"""So many are forgotten in a round, with all their nodes."""
 _INTERRUPTED_LOOKS = 3
 """A look at the beats that comes this many intervals late is an interruption."""
 _log = logging.getLogger("headrace.worker")
@@ -94,6 +96,7 @@ class Maintenance:
         await self._create_partitions()
         for name in ("prune_aged", "prune_counted", "delete_expired_keys", "prune_ticks"):
             await self._database.rows(name, 60.0, now=None, chunk=CHUNK)
+        await self._database.rows("prune_workflows", 60.0, now=None, chunk=WORKFLOWS)
         for (partition,) in await self._database.rows("list_partitions", now=None):
             await self._database.rows("drop_partition", name=partition, now=None)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from headrace._store.database import Database
+    from headrace._worker.advances import Advances
     from headrace._worker.attempt import Attempt, Settle
     from headrace._worker.heart import Heart
     from headrace._worker.processes import Processes
@@ -75,6 +76,7 @@ class Runner:
         buried: Jobs whose threads run on, to be recorded after this process's end.
         abandoned: How many coroutines went on after their cancellation and were given up.
         stuck: Called when a thread runs on past its hard time-out: this process must be replaced.
+        advances: Hears which workflows' jobs have ended.
     """
 
     def __init__(
@@ -91,8 +93,10 @@ class Runner:
         timings: Timings,
         provided: dict[type, Any],
         ended: Callable[[Attempt], None],
+        advances: Advances,
     ) -> None:
         self.app = app
+        self.advances = advances
         self.worker_id = worker_id
         self.reports = reports
         self.connections = connections
@@ -146,6 +150,11 @@ class Runner:
                 attempt.packed = await self._read_payload(attempt)
             except DatabaseUnavailable:
                 return attempt.handed_back()  # not the handler's fault
+        if attempt.extras is not None and attempt.has_inputs:
+            try:
+                attempt.packed = await self._read_inputs(attempt)
+            except DatabaseUnavailable:
+                return attempt.handed_back()
         if task.settings.executor == "process":
             attempt.on_cancel = partial(self._cancel, attempt)  # while it waits for a process
             return await self._processes.run(attempt)
@@ -188,6 +197,12 @@ class Runner:
             raise InvalidArguments("the arguments of this job are gone: their payload was deleted")
         return packed
 
+    async def _read_inputs(self, attempt: Attempt) -> str:
+        """All arguments, with those that are results of other jobs."""
+        rows = await self._database.rows("read_inputs", id=attempt.id)
+        known = json.loads(attempt.packed or "{}")
+        return json.dumps(known | {name: json.loads(value) for name, value in rows}, ensure_ascii=False)
+
     async def _call(self, task: Task[..., ..., Any], context: Context, args: list[Any], kwargs: dict[str, Any]) -> Any:
         if task.settings.executor == "thread":
             return await self._threads.run(context, task.handler, args, kwargs)
@@ -202,7 +217,11 @@ class Runner:
         if attempt.settled:
             if settle is not None and settle.outcome != "succeeded":
                 _log.error("job %s had succeeded in its transaction; what came after it is only logged", attempt.id)
+            if (workflow_id := attempt.workflow_id) is not None:
+                self.advances.ended(workflow_id)
         elif settle is not None:
+            if attempt.extras is not None:
+                self.advances.expect(attempt.id, attempt.workflow_id)
             self._settles.add(settle)
         self._ended(attempt)
 

@@ -42,13 +42,21 @@ class Settles:
         database: Where.
         worker_id: Under which lease.
         before: Called before each batch: what handlers reported last must be written while their job still runs.
+        after: Called after each batch.
     """
 
-    def __init__(self, database: Database, worker_id: int, before: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        worker_id: int,
+        before: Callable[[], Awaitable[None]],
+        after: Callable[[Sequence[Settle]], None] = lambda _: None,
+    ) -> None:
         self._database = database
         self._worker_id = worker_id
         self._loop = asyncio.get_running_loop()
         self._before = before
+        self._after = after
         self._waiting: deque[Settle] = deque()
         self._in_flight: list[Settle] = []
         self._aside: list[Settle] = []
@@ -77,7 +85,9 @@ class Settles:
 
     def take_back(self, *, settled: bool) -> None:
         """The thread is done with its batch, or could not settle it."""
-        if not settled:
+        if settled:
+            self._loop.call_soon_threadsafe(self._after, self._lent)
+        else:
             self._waiting.extend(self._lent)
             self._loop.call_soon_threadsafe(self._added.set)
         self._lent = []
@@ -91,6 +101,7 @@ class Settles:
                 self._in_flight = batch
                 await self._write_reports()
                 await self.settle(batch)
+                self._after(batch)
                 self._in_flight = []
                 self.room.set()
             if not self._added.is_set() and not self._aside:

@@ -24,6 +24,7 @@ class Timings:
         promote_s: Scheduled jobs are looked for at least this often; a known due time is slept until.
         schedule_s: Due schedules are looked for at least this often; a known due time is slept until.
         declare_s: What the code declares of schedules is compared with what is stored this often.
+        sweep_s: Workflows that have something to reckon are looked for this often, whoever is to do it.
         watch_s: Requests to cancel and changed settings are looked for this often, without a notification.
         report_s: Progress and logs are written this often.
         housekeeping_s: Retention is enforced this often.
@@ -44,6 +45,7 @@ class Timings:
     promote_s: float = 1.0
     schedule_s: float = 1.0
     declare_s: float = 10.0
+    sweep_s: float = 1.0
     watch_s: float = 1.0
     report_s: float = 0.25
     housekeeping_s: float = 60.0

@@ -19,6 +19,7 @@ import psycopg
 
 import headrace
 from headrace._store.database import Database
+from headrace._worker.advances import Advances
 from headrace._worker.claims import Claims
 from headrace._worker.declarer import Declarer
 from headrace._worker.fenced import HandlerConnections
@@ -186,15 +187,18 @@ class Worker:
 
     def _assemble(self, url: str, provided: dict[type, Any]) -> None:
         self.reports = Reports(self.database, self.id)
-        self.settles = Settles(self.database, self.id, self.reports.write)
+        self.advances = Advances(self.database, self.timings)
+        self.settles = Settles(self.database, self.id, self.reports.write, self.advances.settled)
         self.threads = Threads(self._thread_count)
         self.processes = Processes(self.app, self._process_count, self.reports, self.heart, self.id)
         self.runner = Runner(
             self.app, self.database, self.id, self.settles, self.reports, self.connections, self.threads,
             self.processes,            self.heart, self.timings, provided, ended=self._release_place,
+            advances=self.advances,
         )  # fmt: skip
         self.runner.stuck = self._replace_process
         self.claims = Claims(self.database, self.runner, self.settles, self.timings, self.queues)
+        self.advances.released = self.claims.wake
         self.maintenance = Maintenance(self.database, self.timings, self.app.task_names())
         declarer = Declarer(self.app, self.database, self.id)
         self.declaring = Loop("declaring schedules", self.timings.declare_s, declarer.declare)
@@ -209,7 +213,14 @@ class Worker:
         self.claims.release(attempt)  # the claims are made after the runner
 
     def _loops(self) -> list[Loop]:
-        return [*self.maintenance.loops, self.declaring, self.cancelling, self.settings, self.reporting]
+        return [
+            *self.maintenance.loops,
+            self.declaring,
+            self.advances.loop,
+            self.cancelling,
+            self.settings,
+            self.reporting,
+        ]
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine, name=f"headrace {name}")

@@ -14,7 +14,7 @@ import psycopg
 import typer
 
 import headrace
-from headrace.cli import bench, dev, enqueue, jobs, migrate, queues, schedule_changes, worker, workers
+from headrace.cli import bench, dev, enqueue, jobs, migrate, queues, schedule_changes, worker, workers, workflows
 from headrace.cli.output import print_error
 from headrace.errors import ConfigurationError, HeadraceError, InvalidArguments
 
@@ -30,6 +30,7 @@ commands.command("enqueue")(enqueue.enqueue)
 commands.add_typer(jobs.group, name="jobs")
 commands.add_typer(queues.group, name="queues")
 commands.add_typer(schedule_changes.group, name="schedules")
+commands.add_typer(workflows.group, name="workflows")
 commands.command("workers")(workers.workers)
 commands.command("bench")(bench.bench)
 

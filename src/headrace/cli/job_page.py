@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ATTEMPT_COLUMNS = ("RUN", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR")
 _LABEL_WIDTH = 13
+_WAITS_FOR = {"task": "a worker that knows this task", "parents": "other jobs of its workflow"}
 
 
 def print_job_page(
@@ -95,8 +96,9 @@ def _facts(job: JobInfo, now: datetime) -> Iterator[tuple[str, str]]:
     if job.finished_at is not None:
         yield "finished", _moment(job.finished_at, now)
     if job.blocked_by is not None:
-        waits_for = "a worker that knows this task" if job.blocked_by == "task" else job.blocked_by
-        yield "waits for", waits_for
+        yield "waits for", _WAITS_FOR.get(job.blocked_by, job.blocked_by)
+    if job.workflow_id is not None:
+        yield "workflow", str(job.workflow_id)
     if job.cancel_reason is not None:
         yield "asked to stop", job.cancel_reason
     for label, value in (

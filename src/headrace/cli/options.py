@@ -67,6 +67,18 @@ def read_job_id(text: str | UUID) -> UUID:
         ) from None
 
 
+def read_workflow_id(text: str | UUID) -> UUID:
+    """A workflow's id."""
+    if isinstance(text, UUID):
+        return text
+    try:
+        return UUID(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f'"{text}" is not a workflow\'s id: those are UUIDs, as `headrace workflows list` shows'
+        ) from None
+
+
 def read_bound(text: str | int) -> int | None:
     """A number, or "none" for no bound."""
     if text == "none":
@@ -77,3 +89,4 @@ def read_bound(text: str | int) -> int | None:
 
 
 JobIds = Annotated[list[UUID], typer.Argument(metavar="ID...", parser=read_job_id, help="Ids of jobs.")]
+WorkflowId = Annotated[UUID, typer.Argument(metavar="ID", parser=read_workflow_id, help="The workflow's id.")]

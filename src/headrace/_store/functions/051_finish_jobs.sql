@@ -1,6 +1,6 @@
 -- Moves jobs to history: those whose outcome is final, and those that were to run again but are asked to cancel. With a
 -- worker only what that worker holds under that run (the fence); without one the caller has locked the rows. Answers the
--- ids that moved.
+-- ids that moved. Of a workflow's jobs it leaves word, and no more: reckon_changes does the rest, without the settle.
 --
 -- Locks no row that another statement waits for while it holds some: everything else that touches many jobs skips locked
 -- rows, and no two workers settle the same job.
@@ -33,10 +33,15 @@ begin
         returning j.*, o.result, o.error, o.progress,
             (case when o.outcome = 'succeeded' or (o.outcome = 'failed' and j.cancel_reason is null)
                   then o.outcome else 'cancelled' end)::headrace.job_state as final
+    ), told as (
+        insert into headrace.workflow_change (workflow_id, job_id, state, result)
+        select g.workflow_id, g.id, g.final, case when g.feeds and g.final = 'succeeded' then g.result::jsonb end
+        from gone g where g.workflow_id is not null
     )
     insert into headrace.job_history (
         id, state, retention, bounded, finished_at, claimed_at, created_at, run_at, expires_at, worker_id, run, priority,
-        attempts, max_attempts, queue, task, args, result, error, progress, unique_key, tenant, correlation_id, tags, metadata)
+        attempts, max_attempts, queue, task, args, result, error, progress, unique_key, tenant, correlation_id, tags, metadata,
+        workflow_id, feeds, inputs)
     select g.id, g.final, headrace.retention_class(k.age),
            k.count is not null or k.age < headrace.class_age(headrace.retention_class(k.age)),
            now(), g.claimed_at, g.created_at, nullif(g.run_at, g.created_at), g.expires_at, g.worker_id, g.run, g.priority,
@@ -44,7 +49,7 @@ begin
            g.result::jsonb,
            coalesce(g.error::jsonb, case when g.cancel_reason is not null and g.final = 'cancelled'
                then jsonb_build_object('kind', 'cancelled', 'message', g.cancel_reason) end),
-           g.progress::jsonb, g.unique_key, g.tenant, g.correlation_id, g.tags, g.metadata
+           g.progress::jsonb, g.unique_key, g.tenant, g.correlation_id, g.tags, g.metadata, g.workflow_id, g.feeds, g.inputs
     from gone g
     left join headrace.task t on t.name = g.task
     cross join lateral (

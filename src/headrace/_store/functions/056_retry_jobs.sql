@@ -1,6 +1,7 @@
 -- Makes finished jobs run again, with the same id, the next run, a fresh retry budget and, if given, other arguments; jobs
 -- that wait for a retry run now. Their last attempt moves from the history row to the attempts. A unique key is not taken
--- back. Answers the ids that will run.
+-- back. A workflow's job waits until the workflow has reckoned with it: for its parents, if they run again, too. Answers the ids
+-- that will run.
 create or replace function headrace.retry_jobs(ids uuid[], new_args jsonb default null) returns setof uuid
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -15,10 +16,16 @@ begin
     if jsonb_typeof(new_args) <> 'object' then
         raise exception using errcode = 'HR003', message = 'the arguments of a retry must be a JSON object';
     end if;
+    -- Held until the end, so that the workflow cannot finish, or be pruned, meanwhile: see add_nodes.
+    perform from headrace.workflow w
+    where w.id = any(array(select h.workflow_id from headrace.job_history h
+                           where h.id = any(retry_jobs.ids) and h.finished_at >= headrace.uuid7_floor_of(retry_jobs.ids)
+                             and h.workflow_id is not null))
+    order by w.id for key share;
     with gone as (
         delete from headrace.job_history h
         where h.id = any(retry_jobs.ids) and h.finished_at >= headrace.uuid7_floor_of(retry_jobs.ids)
-        returning h.*
+        returning h.*, (select n.workflow_id from headrace.workflow_node n where n.job_id = h.id) as waits_in
     ), recorded as (
         insert into headrace.attempt (job_id, run, outcome, worker_id, started_at, finished_at, error)
         select g.id, g.run, g.state::text, g.worker_id, g.claimed_at, g.finished_at, g.error from gone g where g.run > 0
@@ -27,12 +34,19 @@ begin
         select g.id, now(), new_args from gone g where large
     ), put_back as (
         insert into headrace.job (
-            id, state, created_at, run_at, run, priority, max_attempts, queue, task, args, tenant, correlation_id, tags, metadata)
-        select g.id, 'queued', case when large then now() else g.created_at end, now(), g.run,
+            id, state, position, blocked_by, created_at, run_at, run, priority, max_attempts, queue, task, args, tenant,
+            correlation_id, tags, metadata, workflow_id, feeds, inputs)
+        select g.id, (case when g.waits_in is null then 'queued' else 'blocked' end)::headrace.job_state,
+               case when g.waits_in is null then nextval('headrace.job_position') end,
+               case when g.waits_in is not null then 'parents' end, case when large then now() else g.created_at end, now(), g.run,
                g.priority, g.max_attempts, g.queue, g.task, case when new_args is null then g.args when not large then new_args end,
-               g.tenant, g.correlation_id, g.tags, g.metadata
+               g.tenant, g.correlation_id, g.tags, g.metadata, g.waits_in, g.feeds,
+               case when new_args is null then g.inputs end
         from gone g
-        returning id, queue
+        returning id, queue, workflow_id
+    ), told as (
+        insert into headrace.workflow_change (workflow_id, job_id, state)
+        select p.workflow_id, p.id, 'blocked' from put_back p where p.workflow_id is not null
     )
     select array_agg(p.id), array_agg(p.queue) into revived, woken from put_back p;
     with waiting as (

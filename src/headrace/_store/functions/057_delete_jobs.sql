@@ -1,4 +1,5 @@
 -- Deletes jobs that do not run, finished or not, with their attempts and logs. Answers the ids that are gone.
+-- For its workflow, a job that is deleted before it has finished was cancelled.
 create or replace function headrace.delete_jobs(ids uuid[]) returns setof uuid
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -12,7 +13,10 @@ begin
         select j.id from headrace.job j
         where j.id = any(delete_jobs.ids) and j.state <> 'running' order by j.id for update skip locked
     ), unfinished as (
-        delete from headrace.job j using locked l where j.id = l.id returning j.id
+        delete from headrace.job j using locked l where j.id = l.id returning j.id, j.workflow_id
+    ), told as (
+        insert into headrace.workflow_change (workflow_id, job_id, state)
+        select u.workflow_id, u.id, 'cancelled' from unfinished u where u.workflow_id is not null
     ), finished as (
         delete from headrace.job_history h where h.id = any(delete_jobs.ids) and h.finished_at >= since returning h.id
     )

@@ -14,7 +14,8 @@ begin
         execute format('grant usage, select on all sequences in schema %I to %I', schema, role);
         execute format('grant execute on all functions in schema %I to %I', schema, role);
     when 'enqueuer' then
-        execute format('grant execute on function headrace.enqueue, headrace.enqueue_jobs to %I', role);
+        execute format('grant execute on function headrace.enqueue, headrace.enqueue_jobs, headrace.start_workflow, '
+                       'headrace.add_to_workflow to %I', role);
     when 'viewer' then
         execute format('grant select on all tables in schema %I to %I', schema, role);
         execute format('grant execute on function headrace.uuid7_floor, headrace.uuid7_floor_of to %I', role);

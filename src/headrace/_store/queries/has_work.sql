@@ -1,4 +1,4 @@
--- Whether any job of these queues is queued, or runs under a lease. In the order of the index, so that it is used whatever the
+-- Whether any job of these queues is queued, or runs under a lease; or a workflow is about to go on. In the order of the index, so that it is used whatever the
 -- statistics say.
 select coalesce(bool_or(
     coalesce((select true from headrace.job j
@@ -7,4 +7,5 @@ select coalesce(bool_or(
              (select true from headrace.job j
               where j.queue = q.name and j.position is not null and j.suspicion > 0
               order by j.priority desc, j.position limit 1))), false)
+    or (select true from headrace.workflow_change c order by c.at limit 1) is not null
 from unnest(%(queues)s::text[]) as q(name)

@@ -1,0 +1,1 @@
+select headrace.cancel_workflow(%(id)s::uuid, %(reason)s)

@@ -1,0 +1,1 @@
+select headrace.prune_workflows(coalesce(%(now)s::timestamptz, now()), %(chunk)s)

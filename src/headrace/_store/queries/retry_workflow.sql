@@ -1,0 +1,1 @@
+select headrace.retry_workflow(%(id)s::uuid)::text
