@@ -32,6 +32,11 @@ begin
         returning j.*, o.result, o.error, o.progress,
             (case when o.outcome = 'succeeded' or (o.outcome = 'failed' and j.cancel_reason is null)
                   then o.outcome else 'cancelled' end)::headrace.job_state as final
+    ), freed as (
+        insert into headrace.flow_release (queues, lanes, outcomes, claimed_ats)
+        select array_agg(distinct g.queue), array_agg(g.lane), array_agg(g.final::text), array_agg(g.claimed_at)
+        from gone g where g.lane is not null and g.state = 'running'
+        having count(*) > 0
     )
     insert into headrace.job_history (
         id, state, retention, bounded, finished_at, claimed_at, created_at, run_at, expires_at, worker_id, run, priority,

@@ -1,0 +1,42 @@
+-- Adds up what settles, rescues and hand-backs have given back. Only under the lock of the limited claim.
+create or replace function headrace.fold_releases(moment timestamptz) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_mergejoin = off
+as $$
+begin
+    with gone as (
+        delete from headrace.flow_release returning lanes, outcomes, claimed_ats
+    ), ended as (
+        select e.lane, e.outcome, e.claimed_at, count(*) as jobs
+        from gone g cross join lateral unnest(g.lanes, g.outcomes, g.claimed_ats) as e(lane, outcome, claimed_at)
+        group by e.lane, e.outcome, e.claimed_at
+    ), counted as (
+        select (p.pair ->> 0)::bigint as limit_id, p.pair ->> 1 as key, e.outcome, e.claimed_at, sum(e.jobs)::integer as jobs
+        from ended e cross join lateral jsonb_array_elements(e.lane::jsonb - 0) as p(pair)
+        group by 1, 2, 3, 4
+    ), summed as (
+        -- What was started before a breaker came to its state says nothing about it.
+        select c.limit_id, c.key, sum(c.jobs)::integer as jobs,
+               coalesce(sum(c.jobs) filter (where c.outcome = 'succeeded' and c.claimed_at >= g.since), 0)::integer as succeeded,
+               coalesce(sum(c.jobs) filter (where c.outcome in ('failed', 'retried') and c.claimed_at >= g.since), 0)::integer
+                   as failed,
+               coalesce(sum(c.jobs) filter (where c.outcome not in ('succeeded', 'failed', 'retried')
+                                                  and c.claimed_at >= g.since), 0)::integer as neither
+        from counted c
+        cross join lateral (
+            select f.since from headrace.flow_gate f where f.limit_id = c.limit_id and f.key = c.key limit 1) g
+        group by c.limit_id, c.key
+    )
+    update headrace.flow_gate g
+    set held = g.held - s.jobs, succeeded = g.succeeded + s.succeeded, failed = g.failed + s.failed,
+        probes = case when g.state = 'half_open' then greatest(0, g.probes - s.neither) else g.probes end
+    from summed s
+    where g.limit_id = s.limit_id and g.key = s.key;
+    if exists (select from headrace.flow_limit m where m.kind = 'breaker') then
+        perform headrace.turn_breakers(moment);
+    end if;
+end
+$$;
