@@ -23,19 +23,23 @@ begin
         from lane l cross join lateral jsonb_array_elements(l.lane::jsonb - 0) as p(pair)
         group by 1, 2
     )
-    insert into headrace.flow_gate as g (limit_id, key, held, tat_us, turn, holder)
+    insert into headrace.flow_gate as g (limit_id, key, held, tat_us, step_us, turn, holder)
     select t.limit_id, t.key, t.jobs,
-           case when m.kind = 'rate'
-                then now_us + t.jobs * ceil(extract(epoch from m.span) * 1000000 / m.bound)::bigint else 0 end,
+           case when m.kind = 'rate' then now_us + t.jobs * r.step_us else 0 end, r.step_us,
            case when m.kind = 'fair'
                 then line_turn + t.jobs / coalesce((m.settings #>> array['weights', t.key])::float8, 1) else 0 end,
            case when m.kind = 'order' then t.job end
     from taken t
     join headrace.flow_limit m on m.id = t.limit_id
+    cross join lateral (
+        select case when m.kind = 'rate' then ceil(extract(epoch from m.span) * 1000000 / m.bound)::bigint else 1 end as step_us) r
     order by t.limit_id, t.key
     on conflict (limit_id, key) do update
     set held = g.held + excluded.held,
-        tat_us = case when excluded.tat_us = 0 then g.tat_us else greatest(g.tat_us, now_us) + excluded.tat_us - now_us end,
+        tat_us = case when excluded.tat_us = 0 then g.tat_us
+                      else excluded.tat_us
+                           + greatest(0, (g.tat_us - now_us)::numeric * excluded.step_us / g.step_us)::bigint end,
+        step_us = excluded.step_us,
         turn = case when excluded.turn = 0 then g.turn else greatest(g.turn, line_turn) + excluded.turn - line_turn end,
         holder = coalesce(excluded.holder, g.holder),
         probes = case when g.state = 'half_open' then g.probes + excluded.held else g.probes end;

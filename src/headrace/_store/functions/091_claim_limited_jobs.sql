@@ -135,7 +135,7 @@ begin
     return query
     select null::text, null::integer, null::text, null::text, null::text, null::smallint, null::smallint, null::smallint,
            null::integer, null::bigint,
-           jsonb_build_object('queues', said, 'opens_s', greatest(0, (opens_us - now_us) / 1000000.0))::text;
+           jsonb_build_object('queues', said, 'opens_s', case when opens_us is not null then greatest(0, (opens_us - now_us) / 1000000.0) end)::text;
     return query
     update headrace.job j
     set worker_id = worker, claimed_at = moment, run = j.run + 1, state = 'running',

@@ -42,6 +42,7 @@ create table headrace.flow_gate (
     key text collate "C" not null,                      -- '' where the limit has no key, and for jobs that have none
     held integer not null default 0,                    -- jobs that run, less the releases that are not folded in yet
     tat_us bigint not null default 0,                   -- rate (GCRA): the theoretical arrival time, in µs since 1970
+    step_us bigint not null default 1,                  -- rate: µs for each start, when that was last computed
     turn double precision not null default 0,           -- fair share: the virtual time at which its next job is due
     holder uuid,                                        -- order: the job that was started last
     state text not null default 'closed' check (state in ('closed', 'open', 'half_open')), -- breaker

@@ -2,6 +2,7 @@
 -- taken by claim_limited_jobs. For the rest see claim_jobs.
 update headrace.job j
 set worker_id = %(worker_id)s, claimed_at = now(), run = j.run + 1, state = 'running',
+    lane = null, -- it holds no slot of a limit that is gone
     unique_key = case when j.unique_while_queued then null else j.unique_key end
 where j.id = any(array(
     select c.id
