@@ -21,6 +21,7 @@ from headrace.errors import (
     QueueFull,
     ResultTimeout,
     SchemaError,
+    UnknownLimit,
     UnknownQueue,
     UnknownTask,
     WorkerError,
@@ -28,6 +29,7 @@ from headrace.errors import (
 )
 from headrace.flags import EnvironmentFlags, Flags, OpenFeatureFlags
 from headrace.job import AttemptInfo, Job, JobInfo, JobOptions, LogLine, NewJob, State, Unique
+from headrace.limits import Breaker, Concurrency, LimitInfo, Order, RateLimit
 from headrace.middleware import Middleware
 from headrace.outcomes import Cancel, Fail, Outcome, Snooze
 from headrace.retention import Keep, Retention
@@ -42,7 +44,9 @@ __all__ = [
     "AnswerLost",
     "AppClosed",
     "AttemptInfo",
+    "Breaker",
     "Cancel",
+    "Concurrency",
     "ConfigurationError",
     "Context",
     "DatabaseError",
@@ -65,12 +69,15 @@ __all__ = [
     "JobOptions",
     "Keep",
     "LeaseLost",
+    "LimitInfo",
     "LogLine",
     "Middleware",
     "NewJob",
     "OpenFeatureFlags",
+    "Order",
     "Outcome",
     "QueueFull",
+    "RateLimit",
     "ResultTimeout",
     "Retention",
     "Retry",
@@ -83,6 +90,7 @@ __all__ = [
     "Task",
     "Trigger",
     "Unique",
+    "UnknownLimit",
     "UnknownQueue",
     "UnknownTask",
     "WorkerError",

@@ -5,7 +5,8 @@
     HeadraceError
     ├── ConfigurationError        the app, a task or an option is declared wrongly
     │   ├── UnknownTask           no task of this name is registered
-    │   └── UnknownQueue          no registered task uses this queue
+    │   ├── UnknownQueue          no registered task uses this queue
+    │   └── UnknownLimit          there is no limit of this name
     ├── DatabaseError             the database cannot be used
     │   ├── DatabaseUnavailable   it does not answer, or refuses us
     │   │   └── AnswerLost        nobody knows whether these jobs were enqueued
@@ -54,6 +55,10 @@ class UnknownTask(ConfigurationError):
 
 class UnknownQueue(ConfigurationError):
     """No registered task uses this queue."""
+
+
+class UnknownLimit(ConfigurationError):
+    """There is no limit, or no breaker, of this name."""
 
 
 class DatabaseError(HeadraceError):

@@ -2,7 +2,7 @@
 
 * One job without a unique key on our own connection: a plain INSERT (insert_job.sql).
 * Many of them: COPY.
-* Everything else (unique keys, arguments above 2 kB, delays in bulk, connections of the caller): headrace.enqueue_jobs,
+* Everything else (unique keys, limits that the app declares, arguments above 2 kB, delays in bulk, connections of the caller): headrace.enqueue_jobs,
   with the jobs as one JSON text, so that any driver can carry it.
 
 An answer that is lost is not an enqueue that is lost, and not one to repeat either: ids are made here, so the next try,
@@ -36,10 +36,14 @@ Placed = tuple[str, bool]
 """A job's id, and whether it existed before."""
 
 
-async def enqueue(database: Database, jobs: Sequence[NewJob]) -> list[Placed]:
-    """Enqueue on our own connection, in one transaction; again, once, if the connection breaks on the way."""
+async def enqueue(database: Database, jobs: Sequence[NewJob], *, lanes: bool = False) -> list[Placed]:
+    """Enqueue on our own connection, in one transaction; again, once, if the connection breaks on the way.
+
+    Args:
+        lanes: Whether to put them in the lanes of limits, which only the function can; a worker would do it later.
+    """
     try:
-        return await _enqueue(database, jobs)
+        return await (_call_function if lanes else _enqueue)(database, jobs)
     except (DatabaseUnavailable, psycopg.errors.UniqueViolation) as error:
         may_be_there = not isinstance(error, DatabaseUnavailable) or error.unanswered
     try:

@@ -42,6 +42,9 @@ class Settles:
         database: Where.
         worker_id: Under which lease.
         before: Called before each batch: what handlers reported last must be written while their job still runs.
+
+    Attributes:
+        settled: Called after each batch.
     """
 
     def __init__(self, database: Database, worker_id: int, before: Callable[[], Awaitable[None]]) -> None:
@@ -59,6 +62,7 @@ class Settles:
         self.room = asyncio.Event()
         self.room.set()
         self.lost = 0
+        self.settled: Callable[[], None] = lambda: None
         self._taking = threading.Lock()
 
     def add(self, settle: Settle) -> None:
@@ -93,6 +97,7 @@ class Settles:
                 await self.settle(batch)
                 self._in_flight = []
                 self.room.set()
+                self.settled()
             if not self._added.is_set() and not self._aside:
                 self._idle.set()
 

@@ -173,6 +173,8 @@ class Worker:
         )
         declared = [{"name": name, "max_queued": bound} for name, bound in self.app.queues.items()]
         await self.database.rows("register_queues", queues=json.dumps(declared))
+        if limits := self.app.declared_limits():
+            await self.database.rows("register_limits", limits=json.dumps(limits))
         self.id = await self.database.value(
             "register_worker",
             host=socket.gethostname(), pid=os.getpid(), version=headrace.__version__, queues=json.dumps(self.queues),
@@ -194,6 +196,7 @@ class Worker:
         )  # fmt: skip
         self.runner.stuck = self._replace_process
         self.claims = Claims(self.database, self.runner, self.settles, self.timings, self.queues)
+        self.settles.settled = self.claims.slots_freed
         self.maintenance = Maintenance(self.database, self.timings, self.app.task_names())
         self.watchdog = Watchdog(self.database, self.settles, self.id, self.timings)
         self.cancelling = Loop("looking for cancel requests", self.timings.watch_s, self._cancel_requested)
@@ -235,7 +238,9 @@ class Worker:
 
     async def _read_settings(self) -> None:
         await self._check_lease()
-        stored = {name: places for name, places, _ in await self.database.rows("list_queue_settings")}
+        rows = await self.database.rows("list_queue_settings")
+        self.claims.set_limited(name for name, _, _, limited in rows if limited)
+        stored = {name: places for name, places, _, _ in rows}
         self.claims.set_places(self.queues | {n: p for n, p in stored.items() if n in self.queues and p is not None})
 
     async def _check_lease(self) -> None:

@@ -13,7 +13,8 @@ begin
         select (m.settings ->> 'ratio')::float8 as ratio, (m.settings ->> 'minimum')::integer as minimum,
                make_interval(secs => (m.settings ->> 'cool_down_s')::float8) as cool_down) b,
     lateral (
-        select case when g.state = 'closed' and g.succeeded + g.failed >= b.minimum
+        select case when m.reset_at > g.since and g.state <> 'closed' then 'closed'
+                    when g.state = 'closed' and g.succeeded + g.failed >= b.minimum
                          and g.failed >= b.ratio * (g.succeeded + g.failed) then 'open'
                     when g.state = 'open' and moment >= g.since + b.cool_down then 'half_open'
                     when g.state = 'half_open' and g.failed > 0 then 'open'

@@ -34,7 +34,7 @@ begin
         from (select distinct p.limit_id, p.key from pair p) d
         join headrace.flow_limit m on m.id = d.limit_id
         left join lateral (
-            select f.held, f.tat_us, f.step_us, f.turn, f.holder, f.state, f.since, f.probes, f.forced
+            select f.held, f.tat_us, f.step_us, f.turn, f.holder, f.state, f.since, f.probes
             from headrace.flow_gate f where f.limit_id = d.limit_id and f.key = d.key limit 1) g on true
         left join lateral (
             -- What was started under another rate counts as so many starts, not as so much time.
@@ -48,12 +48,12 @@ begin
                        when 'order' then greatest(0, 1 - coalesce(g.held, 0))
                        when 'rate' then greatest(0, (m.burst * r.step_us - r.ahead_us) / r.step_us)
                        when 'breaker' then case
-                           when coalesce(g.forced, g.state, 'closed') = 'open' then 0
-                           when g.forced is null and g.state = 'half_open' then greatest(0, m.bound - g.probes)
+                           when coalesce(m.forced, g.state, 'closed') = 'open' then 0
+                           when m.forced is null and g.state = 'half_open' then greatest(0, m.bound - g.probes)
                            else 1000000 end
                        else 1000000 end::integer as free,
                    case when m.kind = 'rate' then now_us + r.ahead_us - (m.burst - 1) * r.step_us
-                        when m.kind = 'breaker' and g.forced is null and g.state = 'open'
+                        when m.kind = 'breaker' and m.forced is null and g.state = 'open'
                         then (extract(epoch from g.since) * 1000000)::bigint
                              + ((m.settings ->> 'cool_down_s')::float8 * 1000000)::bigint end as opens_us) s
     ), state as materialized (

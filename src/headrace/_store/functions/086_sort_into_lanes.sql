@@ -1,5 +1,5 @@
 -- Puts the first queued jobs of a limited queue in their lanes, a chunk of those that no lane has yet. Scans as claim_jobs does, and
--- answers for each priority that it found the first and the last position, and how many: for the marks. See marks.py.
+-- answers for each priority that it found the first position (of those that are positive) and the last, and how many: for the marks. See marks.py.
 create or replace function headrace.sort_into_lanes(
     queue text, chunk integer, lows smallint[], highs smallint[], afters bigint[], befores bigint[]
 ) returns table (rank integer, "first" bigint, "last" bigint, jobs integer)
@@ -42,6 +42,6 @@ begin
         where j.id = any(found)
         returning -j.priority::integer as rank, j.position
     )
-    select m.rank, min(m.position), max(m.position), count(*)::integer from moved m group by m.rank;
+    select m.rank, min(m.position) filter (where m.position > 0), max(m.position), count(*)::integer from moved m group by m.rank;
 end
 $$;

@@ -11,12 +11,16 @@ as $$
 declare
     old headrace.flow_limit;
 begin
+    insert into headrace.flow_limit (name, kind, queue, tasks, key, bound, span, burst, settings, declared, edited)
+    values (set_limit.name, set_limit.kind, set_limit.queue, set_limit.tasks, set_limit.key, set_limit.bound, set_limit.span,
+            set_limit.burst, set_limit.settings, by_code, not by_code)
+    on conflict (name) do nothing;
     select * into old from headrace.flow_limit m where m.name = set_limit.name for update;
     if by_code and old.edited then
-        update headrace.flow_limit m set declared = true where m.name = set_limit.name and not m.declared;
+        update headrace.flow_limit m set declared = true where m.id = old.id and not m.declared;
         return;
     end if;
-    if old.id is not null and (old.kind, old.queue, old.key) is not distinct from (kind, queue, key) then
+    if (old.kind, old.queue, old.key) is not distinct from (kind, queue, key) then
         update headrace.flow_limit m
         set tasks = set_limit.tasks, bound = set_limit.bound, span = set_limit.span, burst = set_limit.burst,
             settings = set_limit.settings, declared = m.declared or by_code, edited = not by_code, enabled = true
@@ -28,7 +32,7 @@ begin
         delete from headrace.flow_limit m where m.id = old.id;
         insert into headrace.flow_limit (name, kind, queue, tasks, key, bound, span, burst, settings, declared, edited)
         values (set_limit.name, set_limit.kind, set_limit.queue, set_limit.tasks, set_limit.key, set_limit.bound, set_limit.span,
-                set_limit.burst, set_limit.settings, by_code or coalesce(old.declared, false), not by_code);
+                set_limit.burst, set_limit.settings, by_code or old.declared, not by_code);
     end if;
     insert into headrace.flow_queue (queue)
     select q from (select set_limit.queue as q union select t.queue from headrace.task t where t.name = any(set_limit.tasks)) n

@@ -25,6 +25,8 @@ create table headrace.flow_limit (
     declared boolean not null default false,            -- code declares it
     edited boolean not null default false,              -- an operator has changed it since: code does not change it back
     enabled boolean not null default true,              -- false: declared by code, removed by an operator
+    forced text check (forced in ('closed', 'open')),   -- breaker: what an operator holds it in
+    reset_at timestamptz not null default '-infinity',  -- breaker: an operator closed it; then it judges anew
     created_at timestamptz not null default now(),
     check ((queue is null) <> (tasks is null)),
     check (kind <> 'rate' or bound >= 1)
@@ -51,7 +53,6 @@ create table headrace.flow_gate (
     succeeded integer not null default 0,
     failed integer not null default 0,
     probes integer not null default 0,                  -- half open: probes that were let through and not given back
-    forced text check (forced in ('closed', 'open')),   -- by an operator
     primary key (limit_id, key)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
