@@ -124,7 +124,7 @@ class Store:
 
     def claim_limited(
         self, worker: int, places: int = 1, queue: str = "q", *, suspects: bool = False, now: str | None = None,
-        cursor: tuple[str, int] = ("", 0), chunk: int = 1000, most_lanes: int = 1000,
+        cursor: tuple[str, int] = ("", 0), chunk: int = 1000, most_lanes: int = 500,
     ) -> tuple[list[Claimed], dict[str, Any]]:  # fmt: skip
         """A claim of one limited queue, and what else it says."""
         rows = self.rows(

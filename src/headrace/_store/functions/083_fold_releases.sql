@@ -5,6 +5,7 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_mergejoin = off
+set jit = off
 as $$
 begin
     with gone as (

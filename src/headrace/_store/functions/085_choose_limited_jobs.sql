@@ -12,15 +12,27 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_nestloop = off
 set enable_mergejoin = off
+set jit = off
 as $$
 #variable_conflict use_column
 declare
     now_us constant bigint := floor(extract(epoch from moment) * 1000000);
+    ageing_s double precision;
+    line_turn double precision;
 begin
+    select extract(epoch from m.span) into ageing_s
+    from headrace.flow_limit m where m.kind = 'ageing' and m.enabled and m.queue = choose_limited_jobs.queue limit 1;
+    select f.turn into line_turn from headrace.flow_queue f where f.queue = choose_limited_jobs.queue;
     with visited as materialized (
         select v.lane, v.rank from unnest(lanes, ranks) as v(lane, rank)
     ), lane as materialized (
         select d.lane, d.lane::jsonb as parts from (select distinct v.lane from visited v) d
+    ), task as materialized (
+        select t.name, array(
+                   select m.id from headrace.flow_limit m
+                   where m.enabled and m.kind <> 'ageing'
+                     and (m.queue = choose_limited_jobs.queue or t.name = any(m.tasks))) as limits
+        from (select distinct l.parts ->> 0 as name from lane l) t
     ), pair as materialized (
         select l.lane, (p.pair ->> 0)::bigint as limit_id, p.pair ->> 1 as key
         from lane l cross join lateral jsonb_array_elements(l.parts - 0) as p(pair)
@@ -28,20 +40,19 @@ begin
         select d.limit_id, d.key, s.free, case when s.free = 0 then s.opens_us end as opens_us,
                case when m.kind = 'order' and m.settings ->> 'on_failure' = 'hold' then (
                    select w.id from headrace.job w where w.id = g.holder) end as holder,
-               case when m.kind = 'fair' then greatest(coalesce(g.turn, 0), (
-                   select f.turn from headrace.flow_queue f where f.queue = choose_limited_jobs.queue)) end as turn,
+               case when m.kind = 'fair' then greatest(coalesce(g.turn, 0), line_turn) end as turn,
                case when m.kind = 'fair' then coalesce((m.settings #>> array['weights', d.key])::float8, 1) end as weight
         from (select distinct p.limit_id, p.key from pair p) d
         join headrace.flow_limit m on m.id = d.limit_id
         left join lateral (
             select f.held, f.tat_us, f.step_us, f.turn, f.holder, f.state, f.since, f.probes
             from headrace.flow_gate f where f.limit_id = d.limit_id and f.key = d.key limit 1) g on true
-        left join lateral (
+        cross join lateral (
             -- What was started under another rate counts as so many starts, not as so much time.
-            select r.step_us, greatest(0, (coalesce(g.tat_us, 0) - now_us)::numeric * r.step_us / coalesce(g.step_us, 1))::bigint
-                                  as ahead_us
-            from (select ceil(extract(epoch from m.span) * 1000000 / greatest(m.bound, 1))::bigint as step_us) r
-            where m.kind = 'rate') r on true
+            select n.step_us, case when m.kind = 'rate' then
+                greatest(0, (coalesce(g.tat_us, 0) - now_us)::numeric * n.step_us / coalesce(g.step_us, 1))::bigint end as ahead_us
+            from (select case when m.kind = 'rate'
+                              then ceil(extract(epoch from m.span) * 1000000 / m.bound)::bigint end as step_us) n) r
         cross join lateral (
             select case m.kind
                        when 'concurrency' then greatest(0, m.bound - coalesce(g.held, 0))
@@ -59,17 +70,15 @@ begin
     ), state as materialized (
         select l.lane, coalesce(min(g.free), 1000000) as free, max(g.turn) as turn, max(g.weight) as weight,
                max(p.limit_id) filter (where g.turn is not null) as fair_id, max(p.key) filter (where g.turn is not null) as fair_key,
-               array_agg(distinct g.holder) filter (where g.holder is not null) as holders,
-               coalesce(array_agg(p.limit_id order by p.limit_id) filter (where p.limit_id is not null), '{}') = (
-                   select coalesce(array_agg(m.id order by m.id), '{}') from headrace.flow_limit m
-                   where m.enabled and m.kind <> 'ageing'
-                     and (m.queue = choose_limited_jobs.queue or (l.parts ->> 0) = any(m.tasks))) as fits
+               min(g.holder::text)::uuid as holder, min(g.holder::text) is distinct from max(g.holder::text) as torn,
+               count(p.limit_id) = min(cardinality(t.limits)) and bool_and(p.limit_id is null or p.limit_id = any(t.limits)) as fits
         from lane l
+        join task t on t.name = l.parts ->> 0
         left join pair p on p.lane = l.lane
         left join gate g on g.limit_id = p.limit_id and g.key = p.key
-        group by l.lane, l.parts
+        group by l.lane
     ), bound as materialized (
-        select greatest(4, 4 * places / greatest(1, count(*)))::integer as share
+        select ceil(places / greatest(1, count(*))::float8)::integer as share
         from visited v join state s on s.lane = v.lane where s.fits and s.free > 0
     ), candidate as materialized (
         select c.id, s.lane, v.rank, c.position, c.run_at, s.turn, s.weight, s.fair_id, s.fair_key
@@ -82,15 +91,15 @@ begin
               and j.id <> all(avoid)
             order by j.position
             limit least(s.free, places, (select b.share from bound b))) c
-        where s.fits and s.free > 0 and s.holders is null and suspects is null
+        where s.fits and s.free > 0 and s.holder is null and suspects is null
         union all
         select c.id, s.lane, c.rank, c.position, c.run_at, s.turn, s.weight, s.fair_id, s.fair_key
         from state s
         cross join lateral (
             select j.id, -j.priority::integer as rank, j.position, j.run_at from headrace.job j
-            where j.id = any(s.holders) and j.queue = choose_limited_jobs.queue and j.lane = s.lane
+            where j.id = s.holder and j.queue = choose_limited_jobs.queue and j.lane = s.lane
               and j.position is not null and j.suspicion = 0 and j.state = 'queued' and j.id <> all(avoid)) c
-        where s.fits and s.free > 0 and cardinality(s.holders) = 1 and suspects is null
+        where s.fits and s.free > 0 and not s.torn and suspects is null
         union all
         select c.id, s.lane, c.rank, c.position, c.run_at, s.turn, s.weight, s.fair_id, s.fair_key
         from state s
@@ -98,12 +107,11 @@ begin
             select j.id, -j.priority::integer as rank, j.position, j.run_at from headrace.job j
             where j.id = any(suspects) and j.lane = s.lane and j.position is not null and j.suspicion > 0
               and j.state = 'queued' and j.id <> all(avoid)) c
-        where s.fits and s.free > 0 and (s.holders is null or s.holders = array[c.id])
+        where s.fits and s.free > 0 and not s.torn and coalesce(s.holder = c.id, true)
     ), aged as materialized (
         select c.id, c.lane, c.position, c.fair_id, c.fair_key, c.turn, c.weight,
-               c.rank - coalesce(floor(extract(epoch from moment - c.run_at) / (
-                   select extract(epoch from m.span) from headrace.flow_limit m
-                   where m.kind = 'ageing' and m.enabled and m.queue = choose_limited_jobs.queue limit 1)), 0) as rank
+               case when ageing_s is null then c.rank
+                    else c.rank - floor(extract(epoch from moment - c.run_at) / ageing_s) end as rank
         from candidate c
     ), fair as materialized (
         select a.id, a.lane, a.rank, a.position,

@@ -5,6 +5,7 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_mergejoin = off
+set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -17,32 +18,37 @@ begin
     with lane as materialized (
         select j.lane, count(*)::integer as jobs, (array_agg(j.id))[1] as job
         from headrace.job j where j.id = any(ids) group by j.lane
-    ), taken as (
-        select (p.pair ->> 0)::bigint as limit_id, p.pair ->> 1 as key, sum(l.jobs)::integer as jobs,
-               (array_agg(l.job))[1] as job
+    ), pair as materialized (
+        select (p.pair ->> 0)::bigint as limit_id, p.pair ->> 1 as key, sum(l.jobs)::integer as jobs, (array_agg(l.job))[1] as job
         from lane l cross join lateral jsonb_array_elements(l.lane::jsonb - 0) as p(pair)
         group by 1, 2
+    ), taken as materialized (
+        select p.limit_id, p.key, p.jobs, m.kind,
+               case when m.kind = 'rate' then ceil(extract(epoch from m.span) * 1000000 / m.bound)::bigint else 1 end as step_us,
+               case when m.kind = 'fair'
+                    then p.jobs / coalesce((m.settings #>> array['weights', p.key])::float8, 1) end as turns,
+               case when m.kind = 'order' then p.job end as holder
+        from pair p join headrace.flow_limit m on m.id = p.limit_id
+    ), known as (
+        update headrace.flow_gate g
+        set held = g.held + t.jobs,
+            tat_us = case when t.kind = 'rate' then
+                         now_us + t.jobs * t.step_us
+                         + greatest(0, (g.tat_us - now_us)::numeric * t.step_us / g.step_us)::bigint
+                     else g.tat_us end,
+            step_us = t.step_us,
+            turn = coalesce(greatest(g.turn, line_turn) + t.turns, g.turn),
+            holder = coalesce(t.holder, g.holder),
+            probes = case when g.state = 'half_open' then g.probes + t.jobs else g.probes end
+        from taken t
+        where g.limit_id = t.limit_id and g.key = t.key
+        returning g.limit_id, g.key
     )
-    insert into headrace.flow_gate as g (limit_id, key, held, tat_us, step_us, turn, holder)
-    select t.limit_id, t.key, t.jobs,
-           case when m.kind = 'rate' then now_us + t.jobs * r.step_us else 0 end, r.step_us,
-           case when m.kind = 'fair'
-                then line_turn + t.jobs / coalesce((m.settings #>> array['weights', t.key])::float8, 1) else 0 end,
-           case when m.kind = 'order' then t.job end
+    insert into headrace.flow_gate (limit_id, key, held, tat_us, step_us, turn, holder)
+    select t.limit_id, t.key, t.jobs, case when t.kind = 'rate' then now_us + t.jobs * t.step_us else 0 end, t.step_us,
+           coalesce(line_turn + t.turns, 0), t.holder
     from taken t
-    join headrace.flow_limit m on m.id = t.limit_id
-    cross join lateral (
-        select case when m.kind = 'rate' then ceil(extract(epoch from m.span) * 1000000 / m.bound)::bigint else 1 end as step_us) r
-    order by t.limit_id, t.key
-    on conflict (limit_id, key) do update
-    set held = g.held + excluded.held,
-        tat_us = case when excluded.tat_us = 0 then g.tat_us
-                      else excluded.tat_us
-                           + greatest(0, (g.tat_us - now_us)::numeric * excluded.step_us / g.step_us)::bigint end,
-        step_us = excluded.step_us,
-        turn = case when excluded.turn = 0 then g.turn else greatest(g.turn, line_turn) + excluded.turn - line_turn end,
-        holder = coalesce(excluded.holder, g.holder),
-        probes = case when g.state = 'half_open' then g.probes + excluded.held else g.probes end;
+    where not exists (select from known k where k.limit_id = t.limit_id and k.key = t.key);
     update headrace.flow_queue f set turn = take_slots.turn
     where f.queue = line and f.turn < take_slots.turn;
 end
