@@ -240,7 +240,7 @@ class Limits:
             Its name.
         """
         row = describe(limit if name is None else _named(limit, name), queue=queue, tasks=tasks)
-        await (await self._database()).rows("set_limit", **row | {"settings": json.dumps(row["settings"])})
+        await (await self._database()).rows("set_limit", **row | {"settings": json.dumps(row["settings"]), "now": None})
         return str(row["name"])
 
     async def list(self) -> list[LimitInfo]:

@@ -136,12 +136,12 @@ class Store:
 
     def limit(
         self, name: str, kind: str, *, queue: str | None = None, tasks: list[str] | None = None, key: str | None = None,
-        bound: int = 1, span_s: float = 1, burst: int = 1, **settings: Any,
+        bound: int = 1, span_s: float = 1, burst: int = 1, now: str | None = None, **settings: Any,
     ) -> None:  # fmt: skip
         """Set a limit, as an operator does."""
         self.rows(
             "set_limit", name=name, kind=kind, queue=queue, tasks=tasks, key=key, bound=bound, span_s=span_s, burst=burst,
-            settings=json.dumps(settings),
+            settings=json.dumps(settings), now=now,
         )  # fmt: skip
 
     def claim_suspect(self, worker: int, queue: str = "q") -> list[Claimed]:

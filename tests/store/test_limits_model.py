@@ -106,7 +106,7 @@ class LimitedStore(RuleBasedStateMachine):
     @rule(bound=st.integers(1, 4), burst=st.integers(1, 3))
     def set_rate(self, bound: int, burst: int) -> None:
         """A rate of starts for each user of a task."""
-        self.store.limit("rate", "rate", tasks=["b"], key="user", bound=bound, span_s=SPAN_S, burst=burst)
+        self.store.limit("rate", "rate", tasks=["b"], key="user", bound=bound, span_s=SPAN_S, burst=burst, now=self._clock())
         self._remember("rate", Limit("rate", None, ("b",), "user", bound, burst))
 
     @rule(on_failure=st.sampled_from(["hold", "skip"]))

@@ -48,9 +48,9 @@ begin
             select f.held, f.tat_us, f.step_us, f.turn, f.holder, f.state, f.since, f.probes
             from headrace.flow_gate f where f.limit_id = d.limit_id and f.key = d.key limit 1) g on true
         cross join lateral (
-            -- What was started under another rate counts as so many starts, not as so much time.
-            select n.step_us, case when m.kind = 'rate' then
-                greatest(0, (coalesce(g.tat_us, 0) - now_us)::numeric * n.step_us / coalesce(g.step_us, 1))::bigint end as ahead_us
+            select n.step_us, case when m.kind = 'rate' then headrace.rate_ahead(
+                       coalesce(g.tat_us, 0), coalesce(g.step_us, n.step_us), n.step_us,
+                       floor(extract(epoch from m.changed_at) * 1000000)::bigint, now_us) end as ahead_us
             from (select case when m.kind = 'rate'
                               then ceil(extract(epoch from m.span) * 1000000 / m.bound)::bigint end as step_us) n) r
         cross join lateral (

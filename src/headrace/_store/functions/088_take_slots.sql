@@ -24,6 +24,7 @@ begin
         group by 1, 2
     ), taken as materialized (
         select p.limit_id, p.key, p.jobs, m.kind,
+               case when m.kind = 'rate' then floor(extract(epoch from m.changed_at) * 1000000)::bigint end as changed_us,
                case when m.kind = 'rate' then ceil(extract(epoch from m.span) * 1000000 / m.bound)::bigint else 1 end as step_us,
                case when m.kind = 'fair'
                     then p.jobs / coalesce((m.settings #>> array['weights', p.key])::float8, 1) end as turns,
@@ -33,8 +34,7 @@ begin
         update headrace.flow_gate g
         set held = g.held + t.jobs,
             tat_us = case when t.kind = 'rate' then
-                         now_us + t.jobs * t.step_us
-                         + greatest(0, (g.tat_us - now_us)::numeric * t.step_us / g.step_us)::bigint
+                         now_us + t.jobs * t.step_us + headrace.rate_ahead(g.tat_us, g.step_us, t.step_us, t.changed_us, now_us)
                      else g.tat_us end,
             step_us = t.step_us,
             turn = coalesce(greatest(g.turn, line_turn) + t.turns, g.turn),

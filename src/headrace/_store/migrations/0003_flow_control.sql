@@ -25,6 +25,7 @@ create table headrace.flow_limit (
     declared boolean not null default false,            -- code declares it
     edited boolean not null default false,              -- an operator has changed it since: code does not change it back
     enabled boolean not null default true,              -- false: declared by code, removed by an operator
+    changed_at timestamptz not null default '-infinity', -- rate: since when it has this step
     forced text check (forced in ('closed', 'open')),   -- breaker: what an operator holds it in
     reset_at timestamptz not null default '-infinity',  -- breaker: an operator closed it; then it judges anew
     created_at timestamptz not null default now(),

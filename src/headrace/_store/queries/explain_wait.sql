@@ -14,8 +14,12 @@ cross join lateral jsonb_array_elements(j.lane::jsonb - 0) as p(pair)
 join headrace.flow_limit m on m.id = (p.pair ->> 0)::bigint and m.enabled
 left join headrace.flow_gate g on g.limit_id = m.id and g.key = p.pair ->> 1
 cross join lateral (
+    select case when m.kind = 'rate' then ceil(extract(epoch from m.span) * 1000000 / m.bound)::bigint end as step_us) r
+cross join lateral (
     select case m.kind
-               when 'rate' then 'epoch'::timestamptz + g.tat_us * interval '1 microsecond' - (m.burst - 1) * m.span / m.bound
+               when 'rate' then now() + interval '1 microsecond' * (
+                   headrace.rate_ahead(g.tat_us, g.step_us, r.step_us, floor(extract(epoch from m.changed_at) * 1000000)::bigint,
+                                       floor(extract(epoch from now()) * 1000000)::bigint) - (m.burst - 1) * r.step_us)
                when 'breaker' then case when m.forced is null and g.state = 'open'
                                         then g.since + make_interval(secs => (m.settings ->> 'cool_down_s')::float8) end
                end as opens_at,
