@@ -48,3 +48,12 @@ select h.id, 1, h.finished_at, 'info', 'line' from headrace.job_history h where 
 insert into headrace.job_progress (job_id, run, done) select j.id, 1, 1 from headrace.job j limit 5000;
 insert into headrace.enqueue_key (task, key, job_id, expires_at)
 select 'task1', 'key' || i, gen_random_uuid(), now() + make_interval(secs => i - 100) from generate_series(1, 50000) i;
+
+-- A limited queue: 15,000 jobs of a key whose slot is taken, and 5,000 of 1,000 others.
+insert into headrace.flow_limit (name, kind, queue, key) values ('busy', 'concurrency', 'limited', 'key');
+insert into headrace.flow_queue (queue) values ('limited');
+insert into headrace.flow_gate (limit_id, key, held) select m.id, 'busy', 1 from headrace.flow_limit m;
+insert into headrace.job (id, queue, task, lane)
+select pg_temp.id_at(now() - interval '1 hour' + make_interval(secs => i / 100.0), 500000 + i), 'limited', 'task1',
+       format('["task1", [%s, "%s"]]', m.id, case when i <= 15000 then 'busy' else (i % 1000)::text end)
+from generate_series(1, 20000) i, headrace.flow_limit m;

@@ -87,10 +87,11 @@ class Maintenance:
     async def _unpark(self) -> None:
         while len(await self._database.rows("release_parked", tasks=self._tasks, chunk=CHUNK)) == CHUNK:
             pass
+        await self._database.rows("sweep_lanes")
 
     async def _keep_house(self) -> None:
         await self._create_partitions()
-        for name in ("prune_aged", "prune_counted", "delete_expired_keys"):
+        for name in ("prune_aged", "prune_counted", "delete_expired_keys", "prune_gates"):
             await self._database.rows(name, 60.0, now=None, chunk=CHUNK)
         for (partition,) in await self._database.rows("list_partitions", now=None):
             await self._database.rows("drop_partition", name=partition, now=None)

@@ -14,7 +14,7 @@ import psycopg
 import typer
 
 import headrace
-from headrace.cli import bench, dev, enqueue, jobs, migrate, queues, worker, workers
+from headrace.cli import bench, breakers, dev, enqueue, jobs, limits, migrate, queues, worker, workers
 from headrace.cli.output import print_error
 from headrace.errors import ConfigurationError, HeadraceError, InvalidArguments
 
@@ -29,6 +29,8 @@ commands.command("dev")(dev.dev)
 commands.command("enqueue")(enqueue.enqueue)
 commands.add_typer(jobs.group, name="jobs")
 commands.add_typer(queues.group, name="queues")
+commands.add_typer(limits.group, name="limits")
+commands.add_typer(breakers.group, name="breakers")
 commands.command("workers")(workers.workers)
 commands.command("bench")(bench.bench)
 

@@ -60,8 +60,10 @@ begin
     if not found then
         return;
     end if;
-    if tasks_have_limits and headrace.mark_limited_queues(claimable) then
-        return;
+    if tasks_have_limits then
+        if headrace.mark_limited_queues(claimable) then
+            return;
+        end if;
     end if;
     return query
     update headrace.job j
