@@ -39,5 +39,13 @@ class Queue(plain.Queue):
 
     def work(self) -> None:
         os.environ["HEADRACE_URL"] = self.url
-        command = [sys.executable, "-m", "headrace", "worker", "bench.peers.headrace_limited:app", "--concurrency", "500"]
+        command = [
+            sys.executable,
+            "-m",
+            "headrace",
+            "worker",
+            "bench.peers.headrace_limited:app",
+            "--concurrency",
+            "500",
+        ]
         os.execv(sys.executable, command)

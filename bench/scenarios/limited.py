@@ -34,5 +34,10 @@ def drain_limited(context: Context) -> Row:
         "rate_ratio": statistics.median(limited["jobs_per_s"] / free["jobs_per_s"] for free, limited in pairs),
     } | {
         f"{name}_ratio": statistics.median(limited[name] / free[name] for free, limited in pairs)
-        for name in ("drain_wal_bytes_per_job", "database_cpu_us_per_job", "worker_cpu_us_per_job", "statements_per_job")
+        for name in (
+            "drain_wal_bytes_per_job",
+            "database_cpu_us_per_job",
+            "worker_cpu_us_per_job",
+            "statements_per_job",
+        )
     }

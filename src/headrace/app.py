@@ -289,7 +289,11 @@ class Headrace:
             ConfigurationError: Two that differ have the same name.
         """
         rows = [describe(limit, queue=name) for name, limits in self.queue_limits.items() for limit in limits]
-        rows += [describe(limit, tasks=[task.name, *task.settings.aliases]) for task in self.tasks.values() for limit in task.settings.limits]
+        rows += [
+            describe(limit, tasks=[task.name, *task.settings.aliases])
+            for task in self.tasks.values()
+            for limit in task.settings.limits
+        ]
         return merge(rows)
 
     def check_queue(self, name: str) -> str:
@@ -513,7 +517,7 @@ class Headrace:
         return [UUID(row[0]) for row in rows]
 
     async def explain_wait(self, job_id: UUID | str) -> list[str]:
-        """What stops a queued job from starting, in words: pauses, and limits that have no place for it; empty if nothing does."""
+        """What stops a queued job from starting, in words: pauses, and limits without a place for it; or nothing."""
         records = await (await self._here()).database.records("explain_wait", id=_job_ids([job_id])[0])
         return [explain(**record) for record in records]
 
@@ -538,7 +542,7 @@ class Headrace:
         )
 
     async def resume(self, queue: str | None = None) -> bool:
-        """End the pause of a queue (None: that of all of them, which leaves pauses of single ones); whether there was one."""
+        """End the pause of a queue; None: that of all, which leaves pauses of single ones. Whether there was one."""
         rows = await (await self._here()).database.rows("resume_queue", queue=queue or "")
         return bool(rows and rows[0][0])
 

@@ -1,8 +1,8 @@
 """What bounds when jobs may start: slots, rates, order, fair turns, and breakers that stop calling a failing service.
 
-A limit belongs to tasks (``@app.task(limits=[...])``) or to a queue (``app.queue("name", limits=[...])``), and holds over
-all workers. Workers write what code declares into the database when they start; `Limits` and ``headrace limits`` change
-it at run time, and what an operator has changed stays. Jobs to which several limits apply start when all allow it.
+A limit belongs to tasks (``@app.task(limits=[...])``) or to a queue (``app.queue("name", limits=[...])``), and holds
+over all workers. Workers write what code declares into the database when they start; `Limits` and ``headrace limits``
+change it at run time, and what an operator has changed stays. A job to which several apply starts when all allow it.
 """
 
 from __future__ import annotations
@@ -128,7 +128,9 @@ class FairShare:
     weights: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check(all(weight > 0 for weight in self.weights.values()), f"FairShare(weights={self.weights}): must be positive")
+        _check(
+            all(weight > 0 for weight in self.weights.values()), f"FairShare(weights={self.weights}): must be positive"
+        )
 
 
 @dataclass(frozen=True)
@@ -254,9 +256,8 @@ class Limits:
             UnknownLimit: There is none of this name.
         """
         if not await (await self._database()).value("remove_limit", name=name):
-            raise UnknownLimit(
-                f'there is no limit "{name}". {did_you_mean(name, [one.name for one in await self.list() if one.enabled])}'
-            )
+            known = [one.name for one in await self.list() if one.enabled]
+            raise UnknownLimit(f'there is no limit "{name}". {did_you_mean(name, known)}')
 
 
 class Breakers:
@@ -292,7 +293,14 @@ def describe(limit: Limit, *, queue: str | None = None, tasks: Sequence[str] | N
     kind, row = _row(limit)
     of = f"queue {queue}" if queue is not None else " ".join(tasks or ())
     name = getattr(limit, "name", None) or f"{of}: {kind}" + (f" by {row['key']}" if row.get("key") else "")
-    base = {"queue": queue, "tasks": sorted(tasks) if tasks else None, "key": None, "bound": 1, "span_s": 1.0, "burst": 1}
+    base = {
+        "queue": queue,
+        "tasks": sorted(tasks) if tasks else None,
+        "key": None,
+        "bound": 1,
+        "span_s": 1.0,
+        "burst": 1,
+    }
     return base | {"name": name, "kind": kind, "settings": {}} | row
 
 

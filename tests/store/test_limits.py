@@ -120,7 +120,8 @@ def test_a_rate_spaces_starts_evenly(store: Store) -> None:
     store.limit("r", "rate", queue="q", bound=10, span_s=1)
     jobs = [store.enqueue() for _ in range(6)]
     worker = store.worker()
-    starts, now_s = [], 0.0
+    starts: list[tuple[str, float]] = []
+    now_s = 0.0
     while len(starts) < len(jobs):
         claimed, told = store.claim_limited(worker, 10, now=moment(now_s))
         starts += [(attempt.id, now_s) for attempt in claimed]
@@ -191,7 +192,7 @@ def test_weights_are_turns(store: Store) -> None:
     worker = store.worker()
     tenants = [store.find(store.claim_limited(worker, 1)[0][0].id)["tenant"] for _ in range(24)]
     assert tenants.count("a") == 18
-    assert all("b" in tenants[i : i + 5] for i in range(0, 20))
+    assert all("b" in tenants[i : i + 5] for i in range(20))
 
 
 def test_who_was_away_has_no_turns_saved_up(store: Store) -> None:

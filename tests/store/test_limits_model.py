@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from tests.store.harness import Store
 
 FAR_FUTURE = "2100-01-01T00:00:00Z"
-OUTCOMES = st.sampled_from(["succeeded", "succeeded", "failed", "cancelled", "retried", "snoozed", "handed_back", "parked"])
+OUTCOMES = st.sampled_from(
+    ["succeeded", "succeeded", "failed", "cancelled", "retried", "snoozed", "handed_back", "parked"]
+)
 SPAN_S = 1.0
 COOL_DOWN_S = 5.0
 
@@ -97,16 +99,21 @@ class LimitedStore(RuleBasedStateMachine):
     @rule(name=st.sampled_from(["all", "users", "tenants"]), bound=st.integers(0, 3))
     def set_limit(self, name: str, bound: int) -> None:
         """A concurrency limit comes, or has another bound."""
-        shape: dict[str, Any] = {
+        shapes: dict[str, dict[str, Any]] = {
             "all": {"queue": "q"}, "users": {"tasks": ["a"], "key": "user"}, "tenants": {"queue": "q", "key": "tenant"},
-        }[name]  # fmt: skip
+        }  # fmt: skip
+        shape = shapes[name]
         self.store.limit(name, "concurrency", bound=bound, **shape)
-        self._remember(name, Limit("concurrency", shape.get("queue"), tuple(shape.get("tasks", ())), shape.get("key"), bound))
+        self._remember(
+            name, Limit("concurrency", shape.get("queue"), tuple(shape.get("tasks", ())), shape.get("key"), bound)
+        )
 
     @rule(bound=st.integers(1, 4), burst=st.integers(1, 3))
     def set_rate(self, bound: int, burst: int) -> None:
         """A rate of starts for each user of a task."""
-        self.store.limit("rate", "rate", tasks=["b"], key="user", bound=bound, span_s=SPAN_S, burst=burst, now=self._clock())
+        self.store.limit(
+            "rate", "rate", tasks=["b"], key="user", bound=bound, span_s=SPAN_S, burst=burst, now=self._clock()
+        )
         self._remember("rate", Limit("rate", None, ("b",), "user", bound, burst))
 
     @rule(on_failure=st.sampled_from(["hold", "skip"]))
@@ -158,9 +165,7 @@ class LimitedStore(RuleBasedStateMachine):
         task=st.sampled_from("ab"), user=st.sampled_from([None, "1", "2"]), tenant=st.sampled_from([None, "t1", "t2"]),
         priority=st.integers(0, 1), count=st.integers(1, 4), plain=st.booleans(),
     )  # fmt: skip
-    def enqueue(
-        self, task: str, user: str | None, tenant: str | None, priority: int, count: int, plain: bool
-    ) -> None:
+    def enqueue(self, task: str, user: str | None, tenant: str | None, priority: int, count: int, plain: bool) -> None:
         """Jobs of one kind: by the function, which knows lanes, or by a plain INSERT, which does not."""
         for _ in range(count):
             job = Job(str(uuid7()), task, user, tenant)
@@ -177,7 +182,9 @@ class LimitedStore(RuleBasedStateMachine):
 
     # -- attempts --
 
-    @rule(worker=st.integers(0, 1), places=st.integers(1, 5), most=st.sampled_from([1, 2, 1000]), suspects=st.booleans())
+    @rule(
+        worker=st.integers(0, 1), places=st.integers(1, 5), most=st.sampled_from([1, 2, 1000]), suspects=st.booleans()
+    )
     def claim(self, worker: int, places: int, most: int, suspects: bool) -> None:
         """One claim, which may look at some of the lanes only."""
         self._claim(worker, places, most, suspects)
@@ -225,7 +232,11 @@ class LimitedStore(RuleBasedStateMachine):
             job = self.jobs[attempt.id]
             for limit in self.counted[attempt]:
                 key = limit.key_of(job)
-                beside = [one for one in running if limit in self.counted.get(one, []) and limit.key_of(self.jobs[one.id]) == key]
+                beside = [
+                    one
+                    for one in running
+                    if limit in self.counted.get(one, []) and limit.key_of(self.jobs[one.id]) == key
+                ]
                 if limit.kind in ("concurrency", "order"):
                     assert len(beside) <= limit.bound, f"{limit} has {beside}"
                 if limit.kind == "rate":
@@ -237,7 +248,9 @@ class LimitedStore(RuleBasedStateMachine):
     def _check_order(self, limit: Limit, key: str, attempt: Claimed) -> None:
         before = limit.last.get(key)
         if limit.on_failure == "hold" and before is not None and before != attempt.id:
-            assert self.store.state(before) in (None, "succeeded", "failed", "cancelled"), f"{attempt} overtook {before}"
+            assert self.store.state(before) in (None, "succeeded", "failed", "cancelled"), (
+                f"{attempt} overtook {before}"
+            )
         limit.last[key] = attempt.id
 
     @precondition(lambda self: self.attempts)
@@ -284,10 +297,14 @@ class LimitedStore(RuleBasedStateMachine):
         assert self.store.ask(DRIFT) == []
 
     def _clock(self) -> str:
-        return str(self.store.one("select '2030-01-01T00:00:00Z'::timestamptz + make_interval(secs => %s)", [self.now_s]))
+        return str(
+            self.store.one("select '2030-01-01T00:00:00Z'::timestamptz + make_interval(secs => %s)", [self.now_s])
+        )
 
     def _running(self) -> set[Claimed]:
-        return {Claimed(*row) for row in self.store.ask("select id::text, run from headrace.job where state = 'running'")}
+        return {
+            Claimed(*row) for row in self.store.ask("select id::text, run from headrace.job where state = 'running'")
+        }
 
     def _queued(self) -> list[Job]:
         rows = self.store.ask("select id::text from headrace.job where state = 'queued' and suspicion = 0")
@@ -300,7 +317,9 @@ class LimitedStore(RuleBasedStateMachine):
             if not limit.applies(job):
                 continue
             key = limit.key_of(job)
-            beside = [one for one in running if limit in self.counted.get(one, []) and limit.key_of(self.jobs[one.id]) == key]
+            beside = [
+                one for one in running if limit in self.counted.get(one, []) and limit.key_of(self.jobs[one.id]) == key
+            ]
             if limit.kind in ("concurrency", "order") and len(beside) >= limit.bound:
                 return True
             if limit.kind == "rate" and self.now_s < limit.set_at_s + 4 * SPAN_S / limit.bound:
@@ -309,7 +328,12 @@ class LimitedStore(RuleBasedStateMachine):
                 return True
             if limit.kind == "order" and limit.on_failure == "hold":
                 before = limit.last.get(key)
-                if before not in (None, job.id) and self.store.state(before or "") not in (None, "succeeded", "failed", "cancelled"):
+                if before not in (None, job.id) and self.store.state(before or "") not in (
+                    None,
+                    "succeeded",
+                    "failed",
+                    "cancelled",
+                ):
                     return True
         return False
 

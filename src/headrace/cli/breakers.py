@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from headrace.cli.opening import with_app
-from headrace.cli.options import AsJson, Schema, Url
+from headrace.cli.options import AsJson, Schema, Url  # noqa: TC001 - typer reads annotations
 from headrace.cli.output import print_json, print_table, say, show_time
 
 if TYPE_CHECKING:

@@ -70,7 +70,9 @@ def _bound(limit: LimitInfo) -> str:
 def set_limit(
     kind: Annotated[Kind, typer.Argument(help="What it bounds.")],
     queue: Annotated[str | None, typer.Option("--queue", metavar="QUEUE", help="For the jobs of this queue.")] = None,
-    task: Annotated[list[str] | None, typer.Option("--task", metavar="TASK", help="Or of this task; may be repeated.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", metavar="TASK", help="Or of this task; may be repeated.")
+    ] = None,
     key: Annotated[str | None, typer.Option("--key", metavar="KEY", help='By "tenant", or by this argument.')] = None,
     bound: Annotated[int, typer.Option("--bound", metavar="N", help="Slots; starts of a rate.")] = 1,
     per: Annotated[

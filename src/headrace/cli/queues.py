@@ -121,14 +121,14 @@ def pause_queue(
     schema: OtherSchema = None,
 ) -> None:
     """Let no worker claim jobs of a queue, or of any, from its next claim on; running jobs go on."""
-    with_app(url or context.obj.url, schema or context.obj.schema, lambda app: app.pause(name, reason=reason, until=lasts))
+    with_app(
+        url or context.obj.url, schema or context.obj.schema, lambda app: app.pause(name, reason=reason, until=lasts)
+    )
     say(f'queue "{name}" is paused' if name else "all queues are paused")
 
 
 @group.command("resume")
-def resume_queue(
-    context: typer.Context, name: PausedQueue = None, url: Url = None, schema: OtherSchema = None
-) -> None:
+def resume_queue(context: typer.Context, name: PausedQueue = None, url: Url = None, schema: OtherSchema = None) -> None:
     """End a pause. Ending that of all queues leaves the pauses of single ones."""
     lasted = with_app(url or context.obj.url, schema or context.obj.schema, lambda app: app.resume(name))
     what = f'queue "{name}"' if name else "all queues"
