@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 
@@ -20,9 +21,20 @@ async def noop(n: int, key: int) -> None:
     probe.hit(n)
 
 
+async def _deploy() -> None:
+    """What the first worker's start does: from then on, jobs are put in their lanes as they are enqueued."""
+    await app.drain()
+    await app.close()
+
+
 class Queue(plain.Queue):
     settings = f"as headrace; at most {SLOTS} jobs of each of {KEYS:,} keys at a time, over all workers"
     tail = "headrace.job where queue = 'default' and position is not null and suspicion = 0 and lane is not null"
+
+    def install(self) -> None:
+        super().install()
+        app.use_database(self.url)
+        asyncio.run(_deploy())
 
     async def open(self) -> None:
         app.use_database(self.url)

@@ -275,6 +275,30 @@ def test_plans_made_for_an_empty_store_do_not_outlive_it(database: str, server: 
         assert plans.sequential(scans) == []
 
 
+def test_a_limited_claim_does_not_believe_statistics_from_before_its_gates(
+    database: str, server: DatabaseServer
+) -> None:
+    """What was planned when there was no gate, no lane and no release reads each of its rows a few times (ENGINE 4)."""
+    url = superuser_url(server, database)
+    with Store(database) as store, psycopg.connect(url, **connection_parameters()) as conn:
+        store.ask("vacuum analyze")
+        store.limit("keys", "concurrency", queue="q", key="key", bound=2)
+        plans, worker = Plans(conn, large={"job", "flow_gate"}), store.worker()
+        claim = LIMITED | scan_of("q") | {"worker_id": worker, "places": [500]}
+        conn.execute(query("claim_limited_jobs", "headrace"), claim)
+        jobs = [{"task": "t", "queue": "q", "args": {"key": i % 1000}} for i in range(3000)]
+        store.rows("enqueue_jobs", jobs=json.dumps(jobs))
+        for _ in range(2):
+            claimed = [
+                Claimed(*row[:2]) for row in conn.execute(query("claim_limited_jobs", "headrace"), claim).fetchall()[1:]
+            ]
+            store.settle(worker, *map(ended, claimed))
+        scans = plans.of(query("claim_limited_jobs", "headrace"), claim)
+        assert len(claimed) == 500
+        assert plans.sequential(scans) == []
+        assert sum(scan.rows_seen for scan in scans if scan.table in ("job", "flow_gate")) < 12 * 500
+
+
 @pytest.mark.parametrize("outcome", ["succeeded", "retried"])
 def test_a_settle_does_not_believe_statistics_from_before_the_claim(
     database: str, server: DatabaseServer, outcome: str

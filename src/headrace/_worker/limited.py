@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 SORT_CHUNK = 1000
 """Jobs that one claim puts in their lanes: some 20 ms during which no other worker claims limited jobs."""
-MOST_LANES = 500
-"""Lanes that one claim looks at: some 10 ms. With more of them, the next claim goes on where this one stopped."""
+LEAST_LANES = 200
+"""Lanes that one claim looks at: some ms. With more of them, the next claim goes on where this one stopped. More if there
+are more places: each lane may have one job that can start."""
 _NOWHERE = ("", 0)
 
 
@@ -53,7 +54,7 @@ class Limited:
             "cursor_lanes": [lane for lane, _ in cursors],
             "cursor_ranks": [rank for _, rank in cursors],
             "chunk": SORT_CHUNK,
-            "most_lanes": MOST_LANES,
+            "most_lanes": max(LEAST_LANES, *(5 * count // 4 for count in places.values())),
             "now": None,
         }
 
