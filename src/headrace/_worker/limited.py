@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 SORT_CHUNK = 1000
 """Jobs that one claim puts in their lanes: some 20 ms during which no other worker claims limited jobs."""
-LEAST_LANES = 200
-"""Lanes that one claim looks at: some ms. With more of them, the next claim goes on where this one stopped. More if there
-are more places: each lane may have one job that can start."""
+LEAST_LANES = 100
+"""Lanes that one claim looks at: one or two ms. With more of them, the next claim goes on where this one stopped. For many
+places it looks at more, but at fewer than there are places: what each lane costs is shared by the jobs that start in it."""
 _NOWHERE = ("", 0)
 
 
@@ -54,7 +54,7 @@ class Limited:
             "cursor_lanes": [lane for lane, _ in cursors],
             "cursor_ranks": [rank for _, rank in cursors],
             "chunk": SORT_CHUNK,
-            "most_lanes": max(LEAST_LANES, *(5 * count // 4 for count in places.values())),
+            "most_lanes": max(LEAST_LANES, *(2 * count // 5 for count in places.values())),
             "now": None,
         }
 
