@@ -331,6 +331,7 @@ CREATE FUNCTION headrace.claim_limited_jobs(worker bigint, queues text[], places
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
     AS $$
 #variable_conflict use_column
 declare
@@ -599,6 +600,7 @@ CREATE FUNCTION headrace.find_lanes(queue text, after_lane text, after_rank inte
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 #variable_conflict use_column
@@ -684,6 +686,7 @@ CREATE FUNCTION headrace.fold_releases(moment timestamp with time zone) RETURNS 
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     AS $$
@@ -698,7 +701,7 @@ begin
         select (p.pair ->> 0)::bigint as limit_id, p.pair ->> 1 as key, e.outcome, e.claimed_at, sum(e.jobs)::integer as jobs
         from ended e cross join lateral jsonb_array_elements(e.lane::jsonb - 0) as p(pair)
         group by 1, 2, 3, 4
-    ), summed as (
+    ), summed as materialized (
         -- What was started before a breaker came to its state says nothing about it.
         select c.limit_id, c.key, sum(c.jobs)::integer as jobs,
                coalesce(sum(c.jobs) filter (where c.outcome = 'succeeded' and c.claimed_at >= g.since), 0)::integer as succeeded,
@@ -711,11 +714,11 @@ begin
             select f.since from headrace.flow_gate f where f.limit_id = c.limit_id and f.key = c.key limit 1) g
         group by c.limit_id, c.key
     )
-    update headrace.flow_gate g
-    set held = g.held - s.jobs, succeeded = g.succeeded + s.succeeded, failed = g.failed + s.failed,
-        probes = case when g.state = 'half_open' then greatest(0, g.probes - s.neither) else g.probes end
-    from summed s
-    where g.limit_id = s.limit_id and g.key = s.key;
+    insert into headrace.flow_gate as g (limit_id, key, held, succeeded, failed, probes)
+    select s.limit_id, s.key, -s.jobs, s.succeeded, s.failed, s.neither from summed s
+    on conflict (limit_id, key) do update
+    set held = g.held + excluded.held, succeeded = g.succeeded + excluded.succeeded, failed = g.failed + excluded.failed,
+        probes = case when g.state = 'half_open' then greatest(0, g.probes - excluded.probes) else g.probes end;
     if exists (select from headrace.flow_limit m where m.kind = 'breaker') then
         perform headrace.turn_breakers(moment);
     end if;
@@ -1372,6 +1375,7 @@ CREATE FUNCTION headrace.take_slots(ids uuid[], turn double precision, moment ti
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     AS $$
@@ -1390,33 +1394,31 @@ begin
         select (p.pair ->> 0)::bigint as limit_id, p.pair ->> 1 as key, sum(l.jobs)::integer as jobs, (array_agg(l.job))[1] as job
         from lane l cross join lateral jsonb_array_elements(l.lane::jsonb - 0) as p(pair)
         group by 1, 2
-    ), taken as materialized (
-        select p.limit_id, p.key, p.jobs, m.kind,
-               case when m.kind = 'rate' then floor(extract(epoch from m.changed_at) * 1000000)::bigint end as changed_us,
-               case when m.kind = 'rate' then ceil(extract(epoch from m.span) * 1000000 / m.bound)::bigint else 1 end as step_us,
-               case when m.kind = 'fair'
-                    then p.jobs / coalesce((m.settings #>> array['weights', p.key])::float8, 1) end as turns,
-               case when m.kind = 'order' then p.job end as holder
-        from pair p join headrace.flow_limit m on m.id = p.limit_id
-    ), known as (
-        update headrace.flow_gate g
-        set held = g.held + t.jobs,
-            tat_us = case when t.kind = 'rate' then
-                         now_us + t.jobs * t.step_us + headrace.rate_ahead(g.tat_us, g.step_us, t.step_us, t.changed_us, now_us)
-                     else g.tat_us end,
-            step_us = t.step_us,
-            turn = coalesce(greatest(g.turn, line_turn) + t.turns, g.turn),
-            holder = coalesce(t.holder, g.holder),
-            probes = case when g.state = 'half_open' then g.probes + t.jobs else g.probes end
-        from taken t
-        where g.limit_id = t.limit_id and g.key = t.key
-        returning g.limit_id, g.key
+    ), told as materialized (
+        select p.limit_id, p.key, coalesce(g.held, 0) + p.jobs as held,
+               case when m.kind = 'rate' then now_us + p.jobs * r.step_us + headrace.rate_ahead(
+                        coalesce(g.tat_us, 0), coalesce(g.step_us, r.step_us), r.step_us,
+                        floor(extract(epoch from m.changed_at) * 1000000)::bigint, now_us)
+                    else coalesce(g.tat_us, 0) end as tat_us,
+               coalesce(r.step_us, 1) as step_us,
+               case when m.kind = 'fair' then greatest(coalesce(g.turn, 0), line_turn)
+                                              + p.jobs / coalesce((m.settings #>> array['weights', p.key])::float8, 1)
+                    else coalesce(g.turn, 0) end as turn,
+               case when m.kind = 'order' then p.job else g.holder end as holder,
+               coalesce(g.probes, 0) + case when g.state = 'half_open' then p.jobs else 0 end as probes
+        from pair p
+        join headrace.flow_limit m on m.id = p.limit_id
+        left join lateral (
+            select f.held, f.tat_us, f.step_us, f.turn, f.holder, f.state, f.probes
+            from headrace.flow_gate f where f.limit_id = p.limit_id and f.key = p.key limit 1) g on true
+        cross join lateral (
+            select case when m.kind = 'rate' then ceil(extract(epoch from m.span) * 1000000 / m.bound)::bigint end as step_us) r
     )
-    insert into headrace.flow_gate (limit_id, key, held, tat_us, step_us, turn, holder)
-    select t.limit_id, t.key, t.jobs, case when t.kind = 'rate' then now_us + t.jobs * t.step_us else 0 end, t.step_us,
-           coalesce(line_turn + t.turns, 0), t.holder
-    from taken t
-    where not exists (select from known k where k.limit_id = t.limit_id and k.key = t.key);
+    insert into headrace.flow_gate (limit_id, key, held, tat_us, step_us, turn, holder, probes)
+    select t.limit_id, t.key, t.held, t.tat_us, t.step_us, t.turn, t.holder, t.probes from told t
+    on conflict (limit_id, key) do update
+    set held = excluded.held, tat_us = excluded.tat_us, step_us = excluded.step_us, turn = excluded.turn,
+        holder = excluded.holder, probes = excluded.probes;
     update headrace.flow_queue f set turn = take_slots.turn
     where f.queue = line and f.turn < take_slots.turn;
 end
