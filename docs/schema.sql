@@ -358,13 +358,14 @@ begin
                             null::smallint, null::integer, null::bigint, '{"busy": true}';
         return;
     end if;
-    moment := coalesce(at_moment, clock_timestamp());
-    now_us := floor(extract(epoch from moment) * 1000000);
     perform from headrace.worker l where l.id = worker for key share;
     if not found then
         return;
     end if;
-    perform headrace.fold_releases(moment);
+    perform headrace.fold_releases(coalesce(at_moment, clock_timestamp()));
+    -- Read now: whatever has been folded in ended before it, so that not even the recorded times overlap beyond a limit.
+    moment := coalesce(at_moment, clock_timestamp());
+    now_us := floor(extract(epoch from moment) * 1000000);
 
     for i in 1 .. cardinality(queues) loop
         line := queues[i];
