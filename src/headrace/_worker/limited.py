@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 SORT_CHUNK = 1000
 """Jobs that one claim puts in their lanes: some 20 ms during which no other worker claims limited jobs."""
 LEAST_LANES = 100
-"""Lanes that one claim looks at: one or two ms. With more of them, the next claim goes on where this one stopped. For many
-places it looks at more, but at fewer than there are places: what each lane costs is shared by the jobs that start in it."""
+"""Lanes that one claim looks at: one or two ms. With more of them, the next claim goes on where this one stopped. For
+many places it looks at more lanes, but at fewer than there are places: what each costs is shared by its jobs."""
 _NOWHERE = ("", 0)
 
 
