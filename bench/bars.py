@@ -96,6 +96,7 @@ BARS = (
     _keeps("flat_scheduled", "drain beside scheduled jobs", "rate_ratio", 0.95, "the rate without"),
     _keeps("flat_both", "drain beside both", "rate_ratio", 0.95, "the rate without"),
     _keeps("flat_open_write", "drain beside an open transaction", "rate_ratio", 0.95, "the rate without"),
+    _keeps("drain_limited", "drain, 1,000 keys with a limit each", "rate_ratio", 0.60, "the rate without"),
     _keeps("flat_held", "drain under a held snapshot", "rate_ratio", 0.85, "the rate without"),
     _keeps("flat_held", "its last fifth", "last_to_first_fifth", 0.95, "its first"),
 )

@@ -301,6 +301,25 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.change_lanes(ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+    with locked as (
+        select j.id from headrace.job j
+        where j.id = any(ids) and j.state = 'queued' order by j.id for no key update skip locked
+    ), found as (
+        select j.id, n.lane
+        from headrace.job j
+        cross join lateral headrace.lane_of(j.queue, j.task, j.tenant, j.args, j.id, j.created_at) n
+        where j.id = any(array(select l.id from locked l)) and j.lane is distinct from n.lane
+    )
+    update headrace.job j set lane = f.lane from found f where j.id = f.id;
+end
+$$;
+
 CREATE FUNCTION headrace.check_queue_cap() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -314,9 +333,13 @@ begin
         return null;
     end if;
     select count(*) into waiting from (
-        select from headrace.job j
-        where j.queue = new.queue and j.position is not null and j.suspicion = 0 and j.state = 'queued'
-        limit cap + 1) w;
+        (select from headrace.job j
+         where j.queue = new.queue and j.position is not null and j.suspicion = 0 and j.lane is null and j.state = 'queued'
+         limit cap + 1)
+        union all
+        (select from headrace.job j
+         where j.queue = new.queue and j.position is not null and j.suspicion = 0 and j.lane is not null and j.state = 'queued'
+         limit cap + 1)) w;
     if waiting > cap then
         raise exception using
             errcode = 'HR001',
@@ -325,6 +348,143 @@ begin
                           new.queue);
     end if;
     return null;
+end
+$$;
+
+CREATE FUNCTION headrace.choose_limited_jobs(queue text, places integer, lanes text[], ranks integer[], suspects uuid[], avoid uuid[], moment timestamp with time zone, OUT chosen uuid[], OUT stale text[], OUT opens_us bigint, OUT turn double precision) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+    now_us constant bigint := floor(extract(epoch from moment) * 1000000);
+    ageing_s double precision;
+    line_turn double precision;
+begin
+    select extract(epoch from m.span) into ageing_s
+    from headrace.flow_limit m where m.kind = 'ageing' and m.enabled and m.queue = choose_limited_jobs.queue limit 1;
+    select f.turn into line_turn from headrace.flow_queue f where f.queue = choose_limited_jobs.queue;
+    with visited as materialized (
+        select v.lane, v.rank from unnest(lanes, ranks) as v(lane, rank)
+    ), lane as materialized (
+        select d.lane, d.lane::jsonb as parts from (select distinct v.lane from visited v) d
+    ), task as materialized (
+        select t.name, array(
+                   select m.id from headrace.flow_limit m
+                   where m.enabled and m.kind <> 'ageing'
+                     and (m.queue = choose_limited_jobs.queue or t.name = any(m.tasks))) as limits
+        from (select distinct l.parts ->> 0 as name from lane l) t
+    ), pair as materialized (
+        select l.lane, (p.pair ->> 0)::bigint as limit_id, p.pair ->> 1 as key
+        from lane l cross join lateral jsonb_array_elements(l.parts - 0) as p(pair)
+    ), gate as materialized (
+        select d.limit_id, d.key, s.free, case when s.free = 0 then s.opens_us end as opens_us,
+               case when m.kind = 'order' and m.settings ->> 'on_failure' = 'hold' then (
+                   select w.id from headrace.job w where w.id = g.holder) end as holder,
+               case when m.kind = 'fair' then greatest(coalesce(g.turn, 0), line_turn) end as turn,
+               case when m.kind = 'fair' then coalesce((m.settings #>> array['weights', d.key])::float8, 1) end as weight
+        from (select distinct p.limit_id, p.key from pair p) d
+        join headrace.flow_limit m on m.id = d.limit_id
+        left join lateral (
+            select f.held, f.tat_us, f.step_us, f.turn, f.holder, f.state, f.since, f.probes
+            from headrace.flow_gate f where f.limit_id = d.limit_id and f.key = d.key limit 1) g on true
+        cross join lateral (
+            select n.step_us, case when m.kind = 'rate' then headrace.rate_ahead(
+                       coalesce(g.tat_us, 0), coalesce(g.step_us, n.step_us), n.step_us,
+                       floor(extract(epoch from m.changed_at) * 1000000)::bigint, now_us) end as ahead_us
+            from (select case when m.kind = 'rate'
+                              then ceil(extract(epoch from m.span) * 1000000 / m.bound)::bigint end as step_us) n) r
+        cross join lateral (
+            select case m.kind
+                       when 'concurrency' then greatest(0, m.bound - coalesce(g.held, 0))
+                       when 'order' then greatest(0, 1 - coalesce(g.held, 0))
+                       when 'rate' then greatest(0, (m.burst * r.step_us - r.ahead_us) / r.step_us)
+                       when 'breaker' then case
+                           when coalesce(m.forced, g.state, 'closed') = 'open' then 0
+                           when m.forced is null and g.state = 'half_open' then greatest(0, m.bound - g.probes)
+                           else 1000000 end
+                       else 1000000 end::integer as free,
+                   case when m.kind = 'rate' then now_us + r.ahead_us - (m.burst - 1) * r.step_us
+                        when m.kind = 'breaker' and m.forced is null and g.state = 'open'
+                        then (extract(epoch from g.since) * 1000000)::bigint
+                             + ((m.settings ->> 'cool_down_s')::float8 * 1000000)::bigint end as opens_us) s
+    ), state as materialized (
+        select l.lane, coalesce(min(g.free), 1000000) as free, max(g.turn) as turn, max(g.weight) as weight,
+               max(p.limit_id) filter (where g.turn is not null) as fair_id, max(p.key) filter (where g.turn is not null) as fair_key,
+               min(g.holder::text)::uuid as holder, min(g.holder::text) is distinct from max(g.holder::text) as torn,
+               count(p.limit_id) = min(cardinality(t.limits)) and bool_and(p.limit_id is null or p.limit_id = any(t.limits)) as fits
+        from lane l
+        join task t on t.name = l.parts ->> 0
+        left join pair p on p.lane = l.lane
+        left join gate g on g.limit_id = p.limit_id and g.key = p.key
+        group by l.lane
+    ), bound as materialized (
+        select ceil(places / greatest(1, count(*))::float8)::integer as share
+        from visited v join state s on s.lane = v.lane where s.fits and s.free > 0
+    ), candidate as materialized (
+        select c.id, s.lane, v.rank, c.position, c.run_at, s.turn, s.weight, s.fair_id, s.fair_key
+        from visited v
+        join state s on s.lane = v.lane
+        cross join lateral (
+            select j.id, j.position, j.run_at from headrace.job j
+            where j.queue = choose_limited_jobs.queue and j.lane = v.lane and (-j.priority::integer) = v.rank
+              and j.position is not null and j.suspicion = 0 and j.lane is not null and j.state = 'queued'
+              and j.id <> all(avoid)
+            order by j.position
+            limit least(s.free, places, (select b.share from bound b))) c
+        where s.fits and s.free > 0 and s.holder is null and suspects is null
+        union all
+        select c.id, s.lane, c.rank, c.position, c.run_at, s.turn, s.weight, s.fair_id, s.fair_key
+        from state s
+        cross join lateral (
+            select j.id, -j.priority::integer as rank, j.position, j.run_at from headrace.job j
+            where j.id = s.holder and j.queue = choose_limited_jobs.queue and j.lane = s.lane
+              and j.position is not null and j.suspicion = 0 and j.state = 'queued' and j.id <> all(avoid)) c
+        where s.fits and s.free > 0 and not s.torn and suspects is null
+        union all
+        select c.id, s.lane, c.rank, c.position, c.run_at, s.turn, s.weight, s.fair_id, s.fair_key
+        from state s
+        cross join lateral (
+            select j.id, -j.priority::integer as rank, j.position, j.run_at from headrace.job j
+            where j.id = any(suspects) and j.lane = s.lane and j.position is not null and j.suspicion > 0
+              and j.state = 'queued' and j.id <> all(avoid)) c
+        where s.fits and s.free > 0 and not s.torn and coalesce(s.holder = c.id, true)
+    ), aged as materialized (
+        select c.id, c.lane, c.position, c.fair_id, c.fair_key, c.turn, c.weight,
+               case when ageing_s is null then c.rank
+                    else c.rank - floor(extract(epoch from moment - c.run_at) / ageing_s) end as rank
+        from candidate c
+    ), fair as materialized (
+        select a.id, a.lane, a.rank, a.position,
+               coalesce(a.turn + (row_number() over (partition by a.fair_id, a.fair_key order by a.rank, a.position) - 1)
+                        / a.weight, 0) as turn
+        from aged a
+    ), line as materialized (
+        select f.id, f.lane, f.turn, row_number() over (order by f.turn, f.rank, f.position) as place from fair f
+    ), counted as materialized (
+        select l.id, l.turn, l.place, g.free,
+               case when g.limit_id is not null then
+                   row_number() over (partition by g.limit_id, g.key order by l.place) end as number
+        from line l
+        left join pair p on p.lane = l.lane
+        left join gate g on g.limit_id = p.limit_id and g.key = p.key
+    ), allowed as materialized (
+        select c.id, c.turn, c.place from counted c
+        group by c.id, c.turn, c.place
+        having bool_and(coalesce(c.number <= c.free, true))
+        order by c.place
+        limit places
+    )
+    select coalesce((select array_agg(a.id order by a.place) from allowed a), '{}'),
+           coalesce((select array_agg(s.lane) from state s where not s.fits), '{}'),
+           (select min(g.opens_us) from gate g),
+           (select max(a.turn) from allowed a)
+    into chosen, stale, opens_us, turn;
 end
 $$;
 
@@ -339,6 +499,7 @@ CREATE FUNCTION headrace.claim_jobs(worker bigint, queues text[], places integer
 #variable_conflict use_column
 declare
     claimable uuid[];
+    tasks_have_limits boolean;
 begin
     claimable := array(
         select c.id
@@ -350,23 +511,32 @@ begin
                 select case when s.low = s.high then s.low else (
                     select w.priority from headrace.job w
                     where w.queue = s.queue and w.priority between s.low and s.high
-                      and w.position is not null and w.suspicion = 0 and w.state = 'queued'
+                      and w.position is not null and w.suspicion = 0 and w.lane is null and w.state = 'queued'
                     order by w.priority desc, w.position limit 1) end as priority) lane
             cross join lateral (
                 select w.id from headrace.job w
                 where w.queue = s.queue and w.priority = lane.priority and w.position > s.after and w.position < s.before
-                  and w.position is not null and w.suspicion = 0 and w.state = 'queued'
+                  and w.position is not null and w.suspicion = 0 and w.lane is null and w.state = 'queued'
                 order by w.position
                 limit q.places
                 for no key update skip locked) w
             where s.queue = q.name
-            limit q.places) c);
+            limit q.places) c
+        where (select true from headrace.pause p
+               where p.queue in ('', q.name) and (p.until is null or p.until > now()) limit 1) is null
+          and (select true from headrace.flow_queue f where f.queue = q.name) is null);
     if cardinality(claimable) = 0 then
         return;
     end if;
-    perform from headrace.worker l where l.id = worker for key share;
+    select (select true from headrace.flow_limit m where m.tasks is not null limit 1) into tasks_have_limits
+    from headrace.worker l where l.id = worker for key share;
     if not found then
         return;
+    end if;
+    if tasks_have_limits then
+        if headrace.mark_limited_queues(claimable) then
+            return;
+        end if;
     end if;
     return query
     update headrace.job j
@@ -380,6 +550,143 @@ begin
                                      'metadata', j.metadata, 'expired', j.expires_at < now(),
                                      'workflow_id', j.workflow_id, 'inputs', j.inputs)::text
              when j.tenant is not null or j.correlation_id is not null or j.tags is not null or j.metadata is not null
+                  or j.expires_at is not null
+             then jsonb_build_object('tenant', j.tenant, 'correlation_id', j.correlation_id, 'tags', j.tags,
+                                     'metadata', j.metadata, 'expired', j.expires_at < now())::text end;
+end
+$$;
+
+CREATE FUNCTION headrace.claim_limited_jobs(worker bigint, queues text[], places integer[], suspects boolean, segment_queues text[], lows smallint[], highs smallint[], afters bigint[], befores bigint[], cursor_lanes text[], cursor_ranks integer[], chunk integer, most_lanes integer, at_moment timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(id text, run integer, queue text, task text, args text, attempts smallint, max_attempts smallint, suspicion smallint, rank integer, "position" bigint, extras text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+    moment timestamptz;
+    now_us bigint;
+    line text;
+    lane_names text[];
+    lane_ranks integer[];
+    lanes_found integer;
+    in_sight uuid[];
+    chosen record;
+    avoid uuid[];
+    left_places integer;
+    started uuid[];
+    claimed uuid[] := '{}';
+    sorted jsonb;
+    sorted_jobs integer;
+    whole boolean;
+    opens_us bigint;
+    said jsonb := '{}';
+begin
+    if not pg_try_advisory_xact_lock(headrace.lock_key(), 5) then
+        return query select null::text, null::integer, null::text, null::text, null::text, null::smallint, null::smallint,
+                            null::smallint, null::integer, null::bigint, '{"busy": true}';
+        return;
+    end if;
+    perform from headrace.worker l where l.id = worker for key share;
+    if not found then
+        return;
+    end if;
+    perform headrace.fold_releases(coalesce(at_moment, clock_timestamp()));
+    -- Read now: whatever has been folded in ended before it, so that not even the recorded times overlap beyond a limit.
+    moment := coalesce(at_moment, clock_timestamp());
+    now_us := floor(extract(epoch from moment) * 1000000);
+
+    for i in 1 .. cardinality(queues) loop
+        line := queues[i];
+        continue when (select true from headrace.pause p
+                       where p.queue in ('', line) and (p.until is null or p.until > moment) limit 1)
+                   or (select true from headrace.flow_queue f where f.queue = line) is null;
+        if not exists (select from headrace.flow_limit m where m.enabled and (m.queue = line or m.tasks is not null)) then
+            perform headrace.leave_lanes(line, chunk);
+            continue;
+        end if;
+        if suspects then
+            in_sight := array(
+                select j.id from headrace.job j
+                where j.queue = line and j.position is not null and j.suspicion > 0 and j.state = 'queued'
+                order by j.priority desc, j.position limit 20);
+            continue when cardinality(in_sight) = 0;
+            perform headrace.change_lanes(in_sight);
+            lane_names := array(select distinct j.lane from headrace.job j where j.id = any(in_sight) and j.lane is not null);
+            lane_ranks := array_fill(0, array[cardinality(lane_names)]);
+        else
+            in_sight := null;
+            select coalesce(jsonb_agg(jsonb_build_array(s.rank, s.first, s.last, s.jobs)), '[]'), coalesce(sum(s.jobs), 0)
+            into sorted, sorted_jobs
+            from headrace.sort_into_lanes(
+                line, chunk,
+                array(select g.low from unnest(segment_queues, lows) as g(queue, low) where g.queue = line),
+                array(select g.high from unnest(segment_queues, highs) as g(queue, high) where g.queue = line),
+                array(select g.after from unnest(segment_queues, afters) as g(queue, after) where g.queue = line),
+                array(select g.before from unnest(segment_queues, befores) as g(queue, before) where g.queue = line)) s;
+            select array_agg(f.lane), array_agg(f.rank) into lane_names, lane_ranks
+            from headrace.find_lanes(line, cursor_lanes[i], cursor_ranks[i], most_lanes) f;
+            lanes_found := coalesce(cardinality(lane_names), 0);
+            whole := lanes_found < most_lanes;
+            said := jsonb_set(said, array[line], jsonb_build_object(
+                'sorted', sorted, 'sorted_jobs', sorted_jobs, 'whole', whole and sorted_jobs < chunk,
+                'cursor', case when not whole then jsonb_build_array(lane_names[lanes_found], lane_ranks[lanes_found]) end));
+            if whole and cursor_lanes[i] > '' then
+                -- Round the corner: those before the cursor.
+                select lane_names || array_agg(f.lane), lane_ranks || array_agg(f.rank) into lane_names, lane_ranks
+                from headrace.find_lanes(line, '', 0, most_lanes - lanes_found) f
+                where (f.lane, f.rank) <= (cursor_lanes[i] collate "C", cursor_ranks[i]);
+            end if;
+        end if;
+        continue when coalesce(cardinality(lane_names), 0) = 0;
+
+        avoid := '{}';
+        left_places := places[i];
+        for look in 1 .. 3 loop
+            select * into chosen
+            from headrace.choose_limited_jobs(line, left_places, lane_names, lane_ranks, in_sight, avoid, moment);
+            started := array(
+                select j.id from headrace.job j
+                where j.id = any(chosen.chosen) and j.state = 'queued' for no key update skip locked);
+            if cardinality(started) > 0 then
+                perform headrace.take_slots(started, chosen.turn, moment);
+                claimed := claimed || started;
+            end if;
+            exit when cardinality(started) = cardinality(chosen.chosen);
+            -- Somebody holds some of them: others may have their slots.
+            avoid := avoid || chosen.chosen;
+            left_places := left_places - cardinality(started);
+        end loop;
+        opens_us := least(opens_us, chosen.opens_us);
+        if cardinality(chosen.stale) > 0 then
+            perform headrace.change_lanes(array(
+                select j.id
+                from unnest(chosen.stale) as s(lane)
+                cross join lateral (
+                    select w.id from headrace.job w
+                    where w.queue = line and w.lane = s.lane and w.lane is not null and w.position is not null
+                      and w.suspicion = 0 and w.state = 'queued'
+                    limit chunk) j
+                limit chunk));
+            said := jsonb_set(said, array[line, 'whole'], 'false');
+        end if;
+        exit when suspects and cardinality(claimed) > 0;
+    end loop;
+
+    return query
+    select null::text, null::integer, null::text, null::text, null::text, null::smallint, null::smallint, null::smallint,
+           null::integer, null::bigint,
+           jsonb_build_object('queues', said, 'opens_s', case when opens_us is not null then greatest(0, (opens_us - now_us) / 1000000.0) end)::text;
+    return query
+    update headrace.job j
+    set worker_id = worker, claimed_at = moment, run = j.run + 1, state = 'running',
+        unique_key = case when j.unique_while_queued then null else j.unique_key end
+    where j.id = any(claimed)
+    returning j.id::text, j.run, j.queue, j.task, j.args::text, j.attempts, j.max_attempts, j.suspicion,
+        -j.priority::integer, j.position,
+        case when j.tenant is not null or j.correlation_id is not null or j.tags is not null or j.metadata is not null
                   or j.expires_at is not null
              then jsonb_build_object('tenant', j.tenant, 'correlation_id', j.correlation_id, 'tags', j.tags,
                                      'metadata', j.metadata, 'expired', j.expires_at < now())::text end;
@@ -619,6 +926,40 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.find_lanes(queue text, after_lane text, after_rank integer, most integer) RETURNS TABLE(lane text, rank integer)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+begin
+    return query
+    with recursive found (lane, rank, number) as (
+        (select j.lane, -j.priority::integer, 1
+         from headrace.job j
+         where j.queue = find_lanes.queue and j.position is not null and j.suspicion = 0 and j.lane is not null
+           and (j.lane, -j.priority::integer) > (after_lane collate "C", after_rank)
+         order by j.lane, (-j.priority::integer), j.position
+         limit 1)
+        union all
+        select n.lane, n.rank, f.number + 1
+        from found f
+        cross join lateral (
+            select j.lane, -j.priority::integer as rank
+            from headrace.job j
+            where j.queue = find_lanes.queue and j.position is not null and j.suspicion = 0 and j.lane is not null
+              and (j.lane, -j.priority::integer) > (f.lane, f.rank)
+            order by j.lane, (-j.priority::integer), j.position
+            limit 1) n
+        where f.number < most
+    )
+    select f.lane, f.rank from found f;
+end
+$$;
+
 CREATE FUNCTION headrace.finish_jobs(worker bigint, ids uuid[], runs integer[], outcomes text[], results text[], errors text[], progresses text[]) RETURNS SETOF uuid
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -645,6 +986,11 @@ begin
         insert into headrace.workflow_change (workflow_id, job_id, state, result)
         select g.workflow_id, g.id, g.final, case when g.feeds and g.final = 'succeeded' then g.result::jsonb end
         from gone g where g.workflow_id is not null
+    ), freed as (
+        insert into headrace.flow_release (queues, lanes, outcomes, claimed_ats)
+        select array_agg(distinct g.queue), array_agg(g.lane), array_agg(g.final::text), array_agg(g.claimed_at)
+        from gone g where g.lane is not null and g.state = 'running'
+        having count(*) > 0
     )
     insert into headrace.job_history (
         id, state, retention, bounded, finished_at, claimed_at, created_at, run_at, expires_at, worker_id, run, priority,
@@ -672,6 +1018,68 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.fold_releases(moment timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+    with gone as (
+        delete from headrace.flow_release returning lanes, outcomes, claimed_ats
+    ), ended as (
+        select e.lane, e.outcome, e.claimed_at, count(*) as jobs
+        from gone g cross join lateral unnest(g.lanes, g.outcomes, g.claimed_ats) as e(lane, outcome, claimed_at)
+        group by e.lane, e.outcome, e.claimed_at
+    ), counted as (
+        select (p.pair ->> 0)::bigint as limit_id, p.pair ->> 1 as key, e.outcome, e.claimed_at, sum(e.jobs)::integer as jobs
+        from ended e cross join lateral jsonb_array_elements(e.lane::jsonb - 0) as p(pair)
+        group by 1, 2, 3, 4
+    ), summed as materialized (
+        -- What was started before a breaker came to its state says nothing about it.
+        select c.limit_id, c.key, sum(c.jobs)::integer as jobs,
+               coalesce(sum(c.jobs) filter (where c.outcome = 'succeeded' and c.claimed_at >= g.since), 0)::integer as succeeded,
+               coalesce(sum(c.jobs) filter (where c.outcome in ('failed', 'retried') and c.claimed_at >= g.since), 0)::integer
+                   as failed,
+               coalesce(sum(c.jobs) filter (where c.outcome not in ('succeeded', 'failed', 'retried')
+                                                  and c.claimed_at >= g.since), 0)::integer as neither
+        from counted c
+        cross join lateral (
+            select f.since from headrace.flow_gate f where f.limit_id = c.limit_id and f.key = c.key limit 1) g
+        group by c.limit_id, c.key
+    )
+    insert into headrace.flow_gate as g (limit_id, key, held, succeeded, failed, probes)
+    select s.limit_id, s.key, -s.jobs, s.succeeded, s.failed, s.neither from summed s
+    on conflict (limit_id, key) do update
+    set held = g.held + excluded.held, succeeded = g.succeeded + excluded.succeeded, failed = g.failed + excluded.failed,
+        probes = case when g.state = 'half_open' then greatest(0, g.probes - excluded.probes) else g.probes end;
+    if exists (select from headrace.flow_limit m where m.kind = 'breaker') then
+        perform headrace.turn_breakers(moment);
+    end if;
+end
+$$;
+
+CREATE FUNCTION headrace.force_breaker(name text, state text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+    update headrace.flow_limit m
+    set forced = force_breaker.state,
+        reset_at = case when force_breaker.state is null then clock_timestamp() else m.reset_at end
+    where m.name = force_breaker.name and m.kind = 'breaker' and m.enabled;
+    if not found then
+        return false;
+    end if;
+    perform headrace.wake_queues(array(select f.queue from headrace.flow_queue f));
+    return true;
+end
+$$;
+
 CREATE FUNCTION headrace.grant_access(role name, access text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -690,7 +1098,7 @@ begin
                        'headrace.add_to_workflow to %I', role);
     when 'viewer' then
         execute format('grant select on all tables in schema %I to %I', schema, role);
-        execute format('grant execute on function headrace.uuid7_floor, headrace.uuid7_floor_of to %I', role);
+        execute format('grant execute on function headrace.uuid7_floor, headrace.uuid7_floor_of, headrace.lane_of, headrace.rate_ahead to %I', role);
     else
         raise exception using errcode = 'HR003',
             message = format('access must be worker, enqueuer or viewer, not "%s"', access);
@@ -711,7 +1119,7 @@ begin
     perform from headrace.worker w where w.id = worker for update nowait;
     select array_agg(j.id), array_agg(j.run) into ids, runs
     from headrace.job j
-    where j.position is not null and (j.suspicion = 0 or j.suspicion > 0) -- both partial indexes, none of the scheduled jobs
+    where j.position is not null and ((j.suspicion = 0 and j.lane is null) or (j.suspicion = 0 and j.lane is not null) or j.suspicion > 0) -- three indexes
       and j.state = 'running' and j.worker_id = worker and j.id <> all(held);
     if ids is null then
         return;
@@ -735,14 +1143,16 @@ begin
     with inserted as (
         insert into headrace.job (
             id, state, position, run_at, expires_at, priority, max_attempts, wake, unique_while_queued,
-            queue, task, args, unique_key, tenant, correlation_id, tags, metadata)
+            queue, task, args, unique_key, tenant, correlation_id, tags, metadata, lane)
         select r.id, (case when r.due then 'queued' else 'scheduled' end)::headrace.job_state,
                case when r.due then nextval('headrace.job_position') end,
                r.run_at, r.expires_at, r.priority, r.max_attempts,
                r.due and row_number() over (partition by r.queue, r.due order by r.ordinal) = 1,
                r.unique_key is not null and r.unique_scope = 'queued',
                r.queue, r.task, case when octet_length(r.args::text) <= 2048 then r.args end,
-               r.unique_key, r.tenant, r.correlation_id, r.tags, r.metadata
+               r.unique_key, r.tenant, r.correlation_id, r.tags, r.metadata,
+               case when (select true from headrace.flow_queue f where f.queue = r.queue)
+                    then (select l.lane from headrace.lane_of(r.queue, r.task, r.tenant, r.args, r.id, null) l) end
         from unnest(requests) r
         order by r.ordinal
         on conflict do nothing
@@ -754,6 +1164,48 @@ begin
         where i.large
     )
     select i.id from inserted i;
+end
+$$;
+
+CREATE FUNCTION headrace.lane_of(queue text, task text, tenant text, args jsonb, job_id uuid, created_at timestamp with time zone) RETURNS TABLE(lane text, limited boolean)
+    LANGUAGE sql STABLE
+    AS $$
+    select (jsonb_build_array(lane_of.task)
+            || coalesce(jsonb_agg(jsonb_build_array(m.id, case when length(k.key) <= 120 then k.key
+                                                               else left(k.key, 80) || ' ' || md5(k.key) end) order by m.id)
+                        filter (where m.kind <> 'ageing'), '[]'))::text,
+           count(*) > 0
+    from headrace.flow_limit m
+    cross join lateral (
+        select coalesce(case when m.key is null then ''
+                             when m.key = 'tenant' then lane_of.tenant
+                             else coalesce(lane_of.args, (
+                                 select p.args from headrace.payload p
+                                 where p.job_id = lane_of.job_id and p.created_at = lane_of.created_at)) ->> m.key end, '') as key) k
+    where m.enabled and (m.queue = lane_of.queue or lane_of.task = any(m.tasks))
+$$;
+
+CREATE FUNCTION headrace.leave_lanes(line text, chunk integer) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+    moved integer;
+begin
+    update headrace.job j
+    set lane = null,
+        position = case when j.position > 0 then j.position - 4611686018427387904 else j.position end
+    where j.id = any(array(
+        select w.id from headrace.job w
+        where w.queue = line and w.lane is not null and w.position is not null and w.suspicion = 0 and w.state = 'queued'
+        limit chunk
+        for no key update skip locked));
+    get diagnostics moved = row_count;
+    if moved < chunk then
+        delete from headrace.flow_queue f where f.queue = line;
+    end if;
+    perform headrace.wake_queues(array[line]);
 end
 $$;
 
@@ -775,6 +1227,29 @@ CREATE FUNCTION headrace.lock_key() RETURNS integer
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     select ('headrace.job'::regclass::oid::bigint % 2147483647)::integer
+$$;
+
+CREATE FUNCTION headrace.mark_limited_queues(ids uuid[]) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '50ms'
+    AS $$
+declare
+    limited text[];
+begin
+    limited := array(
+        select distinct j.queue from headrace.job j
+        where j.id = any(ids) and exists (select from headrace.flow_limit m where m.enabled and j.task = any(m.tasks)));
+    if cardinality(limited) = 0 then
+        return false;
+    end if;
+    begin
+        insert into headrace.flow_queue (queue) select q from unnest(limited) q order by q on conflict do nothing;
+    exception when lock_not_available then
+        null;
+    end;
+    return true;
+end
 $$;
 
 CREATE FUNCTION headrace.move_nodes(workflows uuid[], ready uuid[]) RETURNS boolean
@@ -942,6 +1417,7 @@ begin
         set args = case when large then null when request.on_conflict = 'replace' then request.args else j.args end,
             created_at = case when large then now() else j.created_at end,
             run_at = request.run_at,
+            lane = case when request.on_conflict = 'replace' then null else j.lane end, -- it may have another key now
             state = (case when request.due then 'queued' else 'scheduled' end)::headrace.job_state,
             position = case when request.due then nextval('headrace.job_position') end
         where j.id = holder.job_id and j.state in ('queued', 'scheduled');
@@ -977,6 +1453,13 @@ begin
     delete from headrace.workflow w where w.id = any(old);
     return cardinality(old);
 end
+$$;
+
+CREATE FUNCTION headrace.rate_ahead(tat_us bigint, old_step_us bigint, step_us bigint, changed_us bigint, now_us bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select case when old_step_us = step_us then greatest(0, tat_us - now_us)
+                else greatest(0, changed_us + (greatest(0, tat_us - changed_us)::numeric * step_us / old_step_us)::bigint - now_us) end
 $$;
 
 CREATE FUNCTION headrace.read_input(workflow uuid, source jsonb) RETURNS jsonb
@@ -1208,7 +1691,7 @@ declare
     woken text[];
 begin
     with held as materialized (
-        select j.id, j.run, j.worker_id, j.claimed_at, o.outcome, o.wait_s, o.error
+        select j.id, j.run, j.worker_id, j.claimed_at, j.queue, j.lane, o.outcome, o.wait_s, o.error
         from headrace.job j
         join unnest(ids, runs, outcomes, waits_s, errors) as o(id, run, outcome, wait_s, error) on o.id = j.id and o.run = j.run
         where j.id = any(ids) and j.state = 'running' and (worker is null or j.worker_id = worker) and j.cancel_reason is null
@@ -1233,6 +1716,11 @@ begin
         from held h
         where j.id = h.id and j.id = any(ids)
         returning j.id, j.queue, j.state
+    ), freed as (
+        insert into headrace.flow_release (queues, lanes, outcomes, claimed_ats)
+        select array_agg(distinct h.queue), array_agg(h.lane), array_agg(h.outcome), array_agg(h.claimed_at)
+        from held h where h.lane is not null
+        having count(*) > 0
     ), recorded as (
         insert into headrace.attempt (job_id, run, outcome, worker_id, started_at, finished_at, error)
         select h.id, h.run, h.outcome, h.worker_id, h.claimed_at, now(), h.error::jsonb from held h
@@ -1288,6 +1776,25 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.remove_limit(name text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+    if exists (select from headrace.flow_limit m where m.name = remove_limit.name and m.declared) then
+        update headrace.flow_limit m set enabled = false, edited = true where m.name = remove_limit.name and m.enabled;
+    else
+        delete from headrace.flow_limit m where m.name = remove_limit.name;
+    end if;
+    if not found then
+        return false;
+    end if;
+    perform headrace.wake_queues(array(select f.queue from headrace.flow_queue f));
+    return true;
+end
+$$;
+
 CREATE FUNCTION headrace.rescue_jobs(poison_limit integer, chunk integer DEFAULT 1000) RETURNS TABLE(job_id uuid, outcome text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1303,7 +1810,7 @@ begin
     locked := array(
         select j.id
         from headrace.job j
-        where j.position is not null and (j.suspicion = 0 or j.suspicion > 0) -- both partial indexes, none of the scheduled jobs
+        where j.position is not null and ((j.suspicion = 0 and j.lane is null) or (j.suspicion = 0 and j.lane is not null) or j.suspicion > 0) -- three indexes
           and j.state = 'running' and not exists (select from headrace.worker w where w.id = j.worker_id)
         limit chunk
         for no key update of j skip locked);
@@ -1527,6 +2034,48 @@ CREATE FUNCTION headrace.schedule_job(s headrace.schedule, d headrace.schedule_d
                    'timezone', case when s.cron is null then 'UTC' else coalesce(d.timezone, s.timezone) end)))
 $$;
 
+CREATE FUNCTION headrace.set_limit(name text, kind text, queue text, tasks text[], key text, bound integer, span interval, burst integer, settings jsonb, by_code boolean DEFAULT false, at_moment timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+    old headrace.flow_limit;
+    moment constant timestamptz := coalesce(at_moment, clock_timestamp());
+begin
+    insert into headrace.flow_limit (name, kind, queue, tasks, key, bound, span, burst, settings, declared, edited, changed_at)
+    values (set_limit.name, set_limit.kind, set_limit.queue, set_limit.tasks, set_limit.key, set_limit.bound, set_limit.span,
+            set_limit.burst, set_limit.settings, by_code, not by_code, moment)
+    on conflict (name) do nothing;
+    select * into old from headrace.flow_limit m where m.name = set_limit.name for update;
+    if by_code and old.edited then
+        update headrace.flow_limit m set declared = true where m.id = old.id and not m.declared;
+        return;
+    end if;
+    if (old.kind, old.queue, old.key) is not distinct from (kind, queue, key) then
+        update headrace.flow_limit m
+        set tasks = set_limit.tasks, bound = set_limit.bound, span = set_limit.span, burst = set_limit.burst,
+            settings = set_limit.settings, declared = m.declared or by_code, edited = not by_code, enabled = true,
+            changed_at = case when (m.bound, m.span) = (set_limit.bound, set_limit.span) then m.changed_at else moment end
+        where m.id = old.id
+          and (m.tasks, m.bound, m.span, m.burst, m.settings, m.declared, m.edited, m.enabled) is distinct from
+              (set_limit.tasks, set_limit.bound, set_limit.span, set_limit.burst, set_limit.settings, m.declared or by_code,
+               not by_code, true);
+    else
+        delete from headrace.flow_limit m where m.id = old.id;
+        insert into headrace.flow_limit (name, kind, queue, tasks, key, bound, span, burst, settings, declared, edited, changed_at)
+        values (set_limit.name, set_limit.kind, set_limit.queue, set_limit.tasks, set_limit.key, set_limit.bound, set_limit.span,
+                set_limit.burst, set_limit.settings, by_code or old.declared, not by_code,
+                moment);
+    end if;
+    insert into headrace.flow_queue (queue)
+    select q from (select set_limit.queue as q union select t.queue from headrace.task t where t.name = any(set_limit.tasks)) n
+    where q is not null
+    on conflict do nothing;
+    perform headrace.wake_queues(array(select f.queue from headrace.flow_queue f));
+end
+$$;
+
 CREATE FUNCTION headrace.settle_attempt(worker bigint, id uuid, run integer, result text, progress text) RETURNS SETOF uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1571,6 +2120,50 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.sort_into_lanes(queue text, chunk integer, lows smallint[], highs smallint[], afters bigint[], befores bigint[]) RETURNS TABLE(rank integer, first bigint, last bigint, jobs integer)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+    found uuid[];
+begin
+    found := array(
+        select w.id
+        from unnest(lows, highs, afters, befores) as s(low, high, after, before)
+        cross join lateral (
+            select case when s.low = s.high then s.low else (
+                select w.priority from headrace.job w
+                where w.queue = sort_into_lanes.queue and w.priority between s.low and s.high
+                  and w.position is not null and w.suspicion = 0 and w.lane is null and w.state = 'queued'
+                order by w.priority desc, w.position limit 1) end as priority) p
+        cross join lateral (
+            select w.id from headrace.job w
+            where w.queue = sort_into_lanes.queue and w.priority = p.priority
+              and w.position > s.after and w.position < s.before
+              and w.position is not null and w.suspicion = 0 and w.lane is null and w.state = 'queued'
+            order by w.position
+            limit chunk
+            for no key update skip locked) w
+        limit chunk);
+    if cardinality(found) = 0 then
+        return;
+    end if;
+    return query
+    with moved as (
+        update headrace.job j
+        set lane = (select n.lane from headrace.lane_of(j.queue, j.task, j.tenant, j.args, j.id, j.created_at) n)
+        where j.id = any(found)
+        returning -j.priority::integer as rank, j.position
+    )
+    select m.rank, min(m.position) filter (where m.position > 0), max(m.position), count(*)::integer from moved m group by m.rank;
+end
+$$;
+
 CREATE FUNCTION headrace.start_workflow(workflow uuid, name text, policy text, callbacks jsonb, jobs jsonb, nodes jsonb) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1591,6 +2184,60 @@ begin
           from headrace.workflow_node n where n.workflow_id = workflow and n.kind = 'job') c
     where w.id = workflow;
     return true;
+end
+$$;
+
+CREATE FUNCTION headrace.take_slots(ids uuid[], turn double precision, moment timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+    now_us constant bigint := floor(extract(epoch from moment) * 1000000);
+    line text;
+    line_turn double precision;
+begin
+    select j.queue into line from headrace.job j where j.id = ids[1];
+    select f.turn into line_turn from headrace.flow_queue f where f.queue = line;
+    with lane as materialized (
+        select j.lane, count(*)::integer as jobs, (array_agg(j.id))[1] as job
+        from headrace.job j where j.id = any(ids) group by j.lane
+    ), pair as materialized (
+        select (p.pair ->> 0)::bigint as limit_id, p.pair ->> 1 as key, sum(l.jobs)::integer as jobs, (array_agg(l.job))[1] as job
+        from lane l cross join lateral jsonb_array_elements(l.lane::jsonb - 0) as p(pair)
+        group by 1, 2
+    ), told as materialized (
+        select p.limit_id, p.key, coalesce(g.held, 0) + p.jobs as held,
+               case when m.kind = 'rate' then now_us + p.jobs * r.step_us + headrace.rate_ahead(
+                        coalesce(g.tat_us, 0), coalesce(g.step_us, r.step_us), r.step_us,
+                        floor(extract(epoch from m.changed_at) * 1000000)::bigint, now_us)
+                    else coalesce(g.tat_us, 0) end as tat_us,
+               coalesce(r.step_us, 1) as step_us,
+               case when m.kind = 'fair' then greatest(coalesce(g.turn, 0), line_turn)
+                                              + p.jobs / coalesce((m.settings #>> array['weights', p.key])::float8, 1)
+                    else coalesce(g.turn, 0) end as turn,
+               case when m.kind = 'order' then p.job else g.holder end as holder,
+               coalesce(g.probes, 0) + case when g.state = 'half_open' then p.jobs else 0 end as probes
+        from pair p
+        join headrace.flow_limit m on m.id = p.limit_id
+        left join lateral (
+            select f.held, f.tat_us, f.step_us, f.turn, f.holder, f.state, f.probes
+            from headrace.flow_gate f where f.limit_id = p.limit_id and f.key = p.key limit 1) g on true
+        cross join lateral (
+            select case when m.kind = 'rate' then ceil(extract(epoch from m.span) * 1000000 / m.bound)::bigint end as step_us) r
+    )
+    insert into headrace.flow_gate (limit_id, key, held, tat_us, step_us, turn, holder, probes)
+    select t.limit_id, t.key, t.held, t.tat_us, t.step_us, t.turn, t.holder, t.probes from told t
+    on conflict (limit_id, key) do update
+    set held = excluded.held, tat_us = excluded.tat_us, step_us = excluded.step_us, turn = excluded.turn,
+        holder = excluded.holder, probes = excluded.probes;
+    update headrace.flow_queue f set turn = take_slots.turn
+    where f.queue = line and f.turn < take_slots.turn;
 end
 $$;
 
@@ -1704,6 +2351,32 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.turn_breakers(moment timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    with judged as (
+        select g.limit_id, g.key, moment >= g.window_at + m.span and g.succeeded + g.failed > 0 as full,
+               case when m.reset_at > g.since and g.state <> 'closed' then 'closed'
+                    when g.state = 'closed' and g.succeeded + g.failed >= (m.settings ->> 'minimum')::integer
+                         and g.failed >= (m.settings ->> 'ratio')::float8 * (g.succeeded + g.failed) then 'open'
+                    when g.state = 'open' and moment >= g.since + make_interval(secs => (m.settings ->> 'cool_down_s')::float8)
+                    then 'half_open'
+                    when g.state = 'half_open' and g.failed > 0 then 'open'
+                    when g.state = 'half_open' and g.succeeded >= m.bound then 'closed'
+                    else g.state end as state
+        from headrace.flow_limit m join headrace.flow_gate g on g.limit_id = m.id
+        where m.kind = 'breaker'
+    )
+    update headrace.flow_gate g
+    set state = j.state, since = case when j.state = g.state then g.since else moment end,
+        window_at = moment, succeeded = 0, failed = 0, probes = 0
+    from judged j
+    where g.limit_id = j.limit_id and g.key = j.key and (j.state <> g.state or (g.state = 'closed' and j.full));
+end
+$$;
+
 CREATE FUNCTION headrace.unfinished_jobs(ids uuid[]) RETURNS uuid[]
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1735,6 +2408,16 @@ CREATE FUNCTION headrace.uuid7_floor_of(ids uuid[]) RETURNS timestamp with time 
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     AS $$
     select min(headrace.uuid7_floor(i)) from unnest(ids) i
+$$;
+
+CREATE FUNCTION headrace.wake_for_slots() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    perform headrace.wake_queues(new.queues);
+    return null;
+end
 $$;
 
 CREATE FUNCTION headrace.wake_queues(queues text[]) RETURNS void
@@ -1833,6 +2516,84 @@ CREATE TABLE headrace.enqueue_key (
     expires_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE headrace.flow_gate (
+    limit_id bigint NOT NULL,
+    key text NOT NULL COLLATE pg_catalog."C",
+    held integer DEFAULT 0 NOT NULL,
+    tat_us bigint DEFAULT 0 NOT NULL,
+    step_us bigint DEFAULT 1 NOT NULL,
+    turn double precision DEFAULT 0 NOT NULL,
+    holder uuid,
+    state text DEFAULT 'closed'::text NOT NULL,
+    since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    window_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    succeeded integer DEFAULT 0 NOT NULL,
+    failed integer DEFAULT 0 NOT NULL,
+    probes integer DEFAULT 0 NOT NULL,
+    CONSTRAINT flow_gate_state_check CHECK ((state = ANY (ARRAY['closed'::text, 'open'::text, 'half_open'::text])))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+
+CREATE TABLE headrace.flow_limit (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    kind text NOT NULL,
+    queue text,
+    tasks text[],
+    key text,
+    bound integer DEFAULT 1 NOT NULL,
+    span interval DEFAULT '00:00:01'::interval NOT NULL,
+    burst integer DEFAULT 1 NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    declared boolean DEFAULT false NOT NULL,
+    edited boolean DEFAULT false NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    changed_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    forced text,
+    reset_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT flow_limit_bound_check CHECK ((bound >= 0)),
+    CONSTRAINT flow_limit_burst_check CHECK ((burst >= 1)),
+    CONSTRAINT flow_limit_check CHECK (((queue IS NULL) <> (tasks IS NULL))),
+    CONSTRAINT flow_limit_check1 CHECK (((kind <> 'rate'::text) OR (bound >= 1))),
+    CONSTRAINT flow_limit_forced_check CHECK ((forced = ANY (ARRAY['closed'::text, 'open'::text]))),
+    CONSTRAINT flow_limit_kind_check CHECK ((kind = ANY (ARRAY['concurrency'::text, 'rate'::text, 'order'::text, 'fair'::text, 'ageing'::text, 'breaker'::text]))),
+    CONSTRAINT flow_limit_span_check CHECK ((span > '00:00:00'::interval))
+);
+
+ALTER TABLE headrace.flow_limit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.flow_limit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE headrace.flow_queue (
+    queue text NOT NULL,
+    turn double precision DEFAULT 0 NOT NULL
+)
+WITH (fillfactor='20');
+
+CREATE TABLE headrace.flow_release (
+    id bigint NOT NULL,
+    queues text[] NOT NULL,
+    lanes text[] NOT NULL,
+    outcomes text[] NOT NULL,
+    claimed_ats timestamp with time zone[] NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='10000');
+
+ALTER TABLE headrace.flow_release ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.flow_release_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE headrace.instance (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL
@@ -1873,7 +2634,8 @@ CREATE TABLE headrace.job (
     metadata jsonb,
     workflow_id uuid,
     feeds boolean,
-    inputs jsonb
+    inputs jsonb,
+    lane text COLLATE pg_catalog."C"
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_cost_delay='0', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='50000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='20000', vacuum_truncate=off, toast.autovacuum_vacuum_threshold='1000', toast.autovacuum_vacuum_scale_factor='0');
 
@@ -2094,6 +2856,13 @@ UNION ALL
     h.workflow_id
    FROM headrace.job_history h;
 
+CREATE TABLE headrace.pause (
+    queue text NOT NULL,
+    reason text,
+    paused_at timestamp with time zone DEFAULT now() NOT NULL,
+    until timestamp with time zone
+);
+
 CREATE TABLE headrace.queue (
     name text NOT NULL,
     concurrency integer,
@@ -2236,11 +3005,29 @@ ALTER TABLE ONLY headrace.dependency
 ALTER TABLE ONLY headrace.enqueue_key
     ADD CONSTRAINT enqueue_key_pkey PRIMARY KEY (task, tenant, key);
 
+ALTER TABLE ONLY headrace.flow_gate
+    ADD CONSTRAINT flow_gate_pkey PRIMARY KEY (limit_id, key);
+
+ALTER TABLE ONLY headrace.flow_limit
+    ADD CONSTRAINT flow_limit_name_key UNIQUE (name);
+
+ALTER TABLE ONLY headrace.flow_limit
+    ADD CONSTRAINT flow_limit_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY headrace.flow_queue
+    ADD CONSTRAINT flow_queue_pkey PRIMARY KEY (queue);
+
+ALTER TABLE ONLY headrace.flow_release
+    ADD CONSTRAINT flow_release_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY headrace.job
     ADD CONSTRAINT job_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY headrace.job_progress
     ADD CONSTRAINT job_progress_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY headrace.pause
+    ADD CONSTRAINT pause_pkey PRIMARY KEY (queue);
 
 ALTER TABLE ONLY headrace.queue
     ADD CONSTRAINT queue_pkey PRIMARY KEY (name);
@@ -2278,7 +3065,7 @@ CREATE INDEX enqueue_key_expiry ON headrace.enqueue_key USING btree (expires_at)
 
 CREATE INDEX job_blocked ON headrace.job USING btree (blocked_by, task) WHERE (blocked_by IS NOT NULL);
 
-CREATE INDEX job_claim ON headrace.job USING btree (queue, priority DESC, "position") WHERE (("position" IS NOT NULL) AND (suspicion = 0));
+CREATE INDEX job_claim ON headrace.job USING btree (queue, priority DESC, "position") WHERE (("position" IS NOT NULL) AND (suspicion = 0) AND (lane IS NULL));
 
 CREATE INDEX job_due ON headrace.job USING btree (run_at, id) WHERE (("position" IS NULL) AND (blocked_by IS NULL));
 
@@ -2313,6 +3100,8 @@ CREATE INDEX job_history_short_id_idx ON ONLY headrace.job_history_short USING b
 CREATE INDEX job_history_short_state_finished_at_id_idx ON ONLY headrace.job_history_short USING btree (state, finished_at, id) WHERE (state <> 'succeeded'::headrace.job_state);
 
 CREATE INDEX job_history_short_task_state_finished_at_idx ON ONLY headrace.job_history_short USING btree (task, state, finished_at) WHERE bounded;
+
+CREATE INDEX job_lane ON headrace.job USING btree (queue, lane, ((- (priority)::integer)), "position") WHERE (("position" IS NOT NULL) AND (suspicion = 0) AND (lane IS NOT NULL));
 
 CREATE INDEX job_log_job ON ONLY headrace.job_log USING btree (job_id, run, logged_at);
 
@@ -2369,6 +3158,8 @@ ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_short_
 ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_history_short_state_finished_at_id_idx;
 
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_short_task_state_finished_at_idx;
+
+CREATE TRIGGER flow_release_wake AFTER INSERT ON headrace.flow_release FOR EACH ROW EXECUTE FUNCTION headrace.wake_for_slots();
 
 CREATE TRIGGER job_cap AFTER INSERT ON headrace.job FOR EACH ROW WHEN (new.wake) EXECUTE FUNCTION headrace.check_queue_cap();
 

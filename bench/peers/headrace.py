@@ -30,6 +30,7 @@ class Queue(Peer):
     # In the claim index from near its end: under a held snapshot the index is full of what is finished.
     tail = (
         "headrace.job where queue = 'default' and priority = 0 and position is not null and suspicion = 0"
+        " and lane is null"
         " and position > (select last_value - 1000 from headrace.job_position)"
     )
 

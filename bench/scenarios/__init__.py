@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bench.scenarios import drain, endurance, enqueue, enqueuers, flat, late_backlog, latency, steady
+from bench.scenarios import drain, endurance, enqueue, enqueuers, flat, late_backlog, latency, limited, steady
 
 if TYPE_CHECKING:
     from bench.context import Context, Row
@@ -26,6 +26,7 @@ ALONE: dict[str, Callable[[Context], Row]] = {
     "flat_both": flat.both,
     "flat_held": flat.held,
     "flat_open_write": flat.open_write,
+    "drain_limited": limited.drain_limited,
     "late_backlog": late_backlog.late_backlog,
     "enqueuers_own": enqueuers.own,
     "enqueuers_callers": enqueuers.callers,

@@ -21,6 +21,7 @@ from headrace.errors import (
     QueueFull,
     ResultTimeout,
     SchemaError,
+    UnknownLimit,
     UnknownQueue,
     UnknownSchedule,
     UnknownTask,
@@ -32,6 +33,7 @@ from headrace.errors import (
 )
 from headrace.flags import EnvironmentFlags, Flags, OpenFeatureFlags
 from headrace.job import AttemptInfo, Job, JobInfo, JobOptions, LogLine, NewJob, State, Unique
+from headrace.limits import Breaker, Concurrency, LimitInfo, Order, RateLimit
 from headrace.middleware import Middleware
 from headrace.outcomes import Cancel, Fail, Outcome, Snooze
 from headrace.retention import Keep, Retention
@@ -50,8 +52,10 @@ __all__ = [
     "AppClosed",
     "AttemptInfo",
     "Batch",
+    "Breaker",
     "Cancel",
     "Chain",
+    "Concurrency",
     "ConfigurationError",
     "Context",
     "DatabaseError",
@@ -75,12 +79,15 @@ __all__ = [
     "JobOptions",
     "Keep",
     "LeaseLost",
+    "LimitInfo",
     "LogLine",
     "Middleware",
     "NewJob",
     "OpenFeatureFlags",
+    "Order",
     "Outcome",
     "QueueFull",
+    "RateLimit",
     "ResultTimeout",
     "Retention",
     "Retry",
@@ -98,6 +105,7 @@ __all__ = [
     "Tick",
     "Trigger",
     "Unique",
+    "UnknownLimit",
     "UnknownQueue",
     "UnknownSchedule",
     "UnknownTask",

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, cast, overload
@@ -34,6 +34,7 @@ from headrace.errors import (
     did_you_mean,
 )
 from headrace.job import AttemptInfo, Job, JobInfo, LogLine, NewJob, State
+from headrace.limits import Ageing, Breakers, FairShare, Limit, Limits, PauseInfo, describe, explain, merge
 from headrace.retention import Retention
 from headrace.retry import Retry
 from headrace.schedule import Schedules, declare
@@ -101,9 +102,13 @@ class Headrace:
         self.tasks: dict[str, Task[..., ..., Any]] = {}
         self.queues: dict[str, int | None] = {}
         self.declared_schedules: dict[str, Declaration] = {}
+        self.queue_limits: dict[str, tuple[Limit, ...]] = {}
+        self.limits = Limits(self.database)
+        self.breakers = Breakers(self.database)
         self.middlewares: list[Middleware] = []
         self.rollouts: list[Rollout] = []
         self._aliases: dict[str, str] = {}
+        self._limited_tasks: set[str] = set()
         self._lifespan: Lifespan | None = None
         self._server: EmbeddedServer | None = None
         self._resources: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopResources] = WeakKeyDictionary()
@@ -140,6 +145,7 @@ class Headrace:
         memory_limit_bytes: int | None = None,
         aliases: Sequence[str] = (),
         upcast: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        limits: Sequence[Limit] = (),
     ) -> _TaskDecorator: ...
 
     # mypy does not see that the overload with options gives no handler
@@ -159,6 +165,7 @@ class Headrace:
         memory_limit_bytes: int | None = None,
         aliases: Sequence[str] = (),
         upcast: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        limits: Sequence[Limit] = (),
     ) -> Any:
         """Register a function as a task; a decorator, with or without options.
 
@@ -178,6 +185,8 @@ class Headrace:
                 use more.
             aliases: Earlier names of this task: jobs that were enqueued under them run.
             upcast: Turns stored arguments that no longer fit into ones that do.
+            limits: What bounds when its jobs start, in whatever queue and over all workers: `Concurrency`, `RateLimit`,
+                `Order`, `Breaker`. An operator's later setting wins.
 
         Raises:
             ConfigurationError: The declaration makes no sense, or the name is taken.
@@ -196,6 +205,7 @@ class Headrace:
                 memory_limit_bytes=memory_limit_bytes,
                 aliases=tuple(aliases),
                 upcast=upcast,
+                limits=tuple(limits),
             )
             return self._register(Task(self, task_name, function, settings))
 
@@ -207,6 +217,8 @@ class Headrace:
                 raise ConfigurationError(f'a task named "{name}" is registered already: give it another name=')
         self.tasks[task.name] = task
         self._aliases |= dict.fromkeys(task.settings.aliases, task.name)
+        if task.settings.limits:
+            self._limited_tasks |= {task.name, *task.settings.aliases}
         return task
 
     def lifespan(self, lifespan: Callable[[Headrace], AsyncIterator[Any]]) -> Lifespan:
@@ -223,14 +235,41 @@ class Headrace:
         self.middlewares.append(middleware())
         return middleware
 
-    def queue(self, name: str, *, max_queued: int | None = None) -> None:
-        """Declare a queue's bound; queues without one need no declaration.
+    def queue(
+        self,
+        name: str,
+        *,
+        max_queued: int | None = None,
+        limits: Sequence[Limit] = (),
+        fair_by: str | None = None,
+        weights: Mapping[str, float] | None = None,
+        ageing: timedelta | None = None,
+    ) -> None:
+        """Declare a queue's bounds; queues without any need no declaration. An operator's later settings win.
 
         Args:
             name: The queue.
-            max_queued: Enqueueing is refused beyond so many queued jobs. An operator's later setting wins.
+            max_queued: Enqueueing is refused beyond so many queued jobs.
+            limits: What bounds when its jobs start, over all workers: `Concurrency`, `RateLimit`, `Order`, `Breaker`.
+            fair_by: "tenant" or the name of an argument: its values take turns, so that one's million jobs do not delay
+                another's one.
+            weights: How many turns a value of `fair_by` gets where others get one.
+            ageing: A job that waits counts as of one priority more after each such time, so that none waits for ever.
+
+        Raises:
+            ConfigurationError: The declaration makes no sense.
         """
+        if weights and fair_by is None:
+            raise ConfigurationError(f'queue "{name}": weights need fair_by')
+        declared = [*limits]
+        if fair_by is not None:
+            declared.append(FairShare(fair_by, weights or {}))
+        if ageing is not None:
+            declared.append(Ageing(ageing))
+        for limit in declared:
+            describe(limit, queue=name)
         self.queues[name] = max_queued
+        self.queue_limits[name] = tuple(declared)
 
     def schedule(
         self,
@@ -330,6 +369,20 @@ class Headrace:
     def queue_names(self) -> list[str]:
         """The queues that registered tasks use, and declared ones."""
         return sorted({task.settings.queue for task in self.tasks.values()} | set(self.queues))
+
+    def declared_limits(self) -> list[dict[str, Any]]:
+        """The limits that code declares, as rows for the database.
+
+        Raises:
+            ConfigurationError: Two that differ have the same name.
+        """
+        rows = [describe(limit, queue=name) for name, limits in self.queue_limits.items() for limit in limits]
+        rows += [
+            describe(limit, tasks=[task.name, *task.settings.aliases])
+            for task in self.tasks.values()
+            for limit in task.settings.limits
+        ]
+        return merge(rows)
 
     def check_queue(self, name: str) -> str:
         """Return the name if a task uses the queue.
@@ -484,7 +537,8 @@ class Headrace:
         """
         if conn is None:
             stream = Stream(jobs)
-            placed = await enqueue_store.enqueue((await self._here()).database, stream)
+            limited = self._wants_lanes(stream.first)
+            placed = await enqueue_store.enqueue((await self._here()).database, stream, lanes=limited)
         else:
             new = _new_jobs(jobs)
             if not new:
@@ -494,6 +548,12 @@ class Headrace:
             rows = await cast("Awaitable[Any]", answer) if is_async(foreign) else cast("list[Any]", answer)
             placed = [(str(job_id), existed) for _, job_id, existed in rows]
         return [Job(self, job_id, existed=existed) for job_id, existed in placed]
+
+    def _wants_lanes(self, jobs: Sequence[NewJob]) -> bool:
+        """Whether declared limits apply to some of these jobs: then they are put in their lanes as they come."""
+        if not self.queue_limits and not self._limited_tasks:
+            return False
+        return any(job.task in self._limited_tasks or self.queue_limits.get(job.queue) for job in jobs)
 
     def enqueue_many_sync(self, jobs: Iterable[NewJob], *, conn: Any = None) -> list[Job[Any]]:
         """`enqueue_many` for code that is not asynchronous."""
@@ -595,6 +655,40 @@ class Headrace:
         """Delete jobs that do not run; the ids that are gone."""
         rows = await (await self._here()).database.rows("delete_jobs", ids=_job_ids(job_ids))
         return [UUID(row[0]) for row in rows]
+
+    async def explain_wait(self, job_id: UUID | str) -> list[str]:
+        """What stops a queued job from starting, in words: pauses, and limits without a place for it; or nothing."""
+        records = await (await self._here()).database.records("explain_wait", id=_job_ids([job_id])[0])
+        return [explain(**record) for record in records]
+
+    # -- pausing --
+
+    async def pause(
+        self, queue: str | None = None, *, reason: str | None = None, until: datetime | timedelta | None = None
+    ) -> None:
+        """Let no worker claim jobs of a queue, from its next claim on; running jobs go on.
+
+        Args:
+            queue: Which; None: all of them.
+            reason: Kept with the pause.
+            until: When it ends by itself; None: when somebody resumes it.
+        """
+        await (await self._here()).database.rows(
+            "pause_queue",
+            queue=queue or "",
+            reason=reason,
+            until=until if isinstance(until, datetime) else None,
+            for_s=until.total_seconds() if isinstance(until, timedelta) else None,
+        )
+
+    async def resume(self, queue: str | None = None) -> bool:
+        """End the pause of a queue; None: that of all, which leaves pauses of single ones. Whether there was one."""
+        rows = await (await self._here()).database.rows("resume_queue", queue=queue or "")
+        return bool(rows and rows[0][0])
+
+    async def list_pauses(self) -> list[PauseInfo]:
+        """The pauses that last."""
+        return [PauseInfo(**record) for record in await (await self._here()).database.records("list_pauses")]
 
     async def list_attempts(self, job_id: UUID | str) -> list[AttemptInfo]:
         """A job's attempts before its last, oldest first."""

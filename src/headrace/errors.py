@@ -7,6 +7,7 @@
     │   ├── UnknownTask           no task of this name is registered
     │   ├── UnknownQueue          no registered task uses this queue
     │   └── UnknownSchedule       there is no schedule, or tenant of one, of this name
+    │   └── UnknownLimit          there is no limit of this name
     ├── DatabaseError             the database cannot be used
     │   ├── DatabaseUnavailable   it does not answer, or refuses us
     │   │   └── AnswerLost        nobody knows whether these jobs were enqueued
@@ -63,6 +64,10 @@ class UnknownQueue(ConfigurationError):
 
 class UnknownSchedule(ConfigurationError):
     """There is no schedule of this name, or it has no such tenant."""
+
+
+class UnknownLimit(ConfigurationError):
+    """There is no limit, or no breaker, of this name."""
 
 
 class DatabaseError(HeadraceError):

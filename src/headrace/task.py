@@ -16,6 +16,7 @@ from headrace._arguments import Arguments
 from headrace._pending import PendingArguments
 from headrace.errors import ConfigurationError
 from headrace.job import DEFAULT_OPTIONS, DependentJob, Job, NewJob, Unique, check_name
+from headrace.limits import Ageing, FairShare, Limit, describe
 from headrace.retention import Retention
 from headrace.retry import Retry
 
@@ -43,6 +44,7 @@ class TaskSettings:
     memory_limit_bytes: int | None = None
     aliases: tuple[str, ...] = ()
     upcast: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    limits: tuple[Limit, ...] = ()
 
     def check(self, task_name: str) -> TaskSettings:
         """Return the settings if they make sense.
@@ -61,6 +63,10 @@ class TaskSettings:
                 raise ConfigurationError(f'task "{task_name}": {word} must be more than nothing, not {value:g}')
         if self.memory_limit_bytes is not None and self.executor != "process":
             raise ConfigurationError(f'task "{task_name}": memory_limit_bytes needs executor="process"')
+        for limit in self.limits:
+            if isinstance(limit, FairShare | Ageing):
+                raise ConfigurationError(f'task "{task_name}": {limit} belongs to a queue')
+            describe(limit, tasks=[task_name])
         return self
 
 

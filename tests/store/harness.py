@@ -122,6 +122,28 @@ class Store:
         """A claim as the driver gives it, in any order."""
         return self.rows("claim_jobs", worker_id=worker, places=list(places.values()), **scan_of(*places))
 
+    def claim_limited(
+        self, worker: int, places: int = 1, queue: str = "q", *, suspects: bool = False, now: str | None = None,
+        cursor: tuple[str, int] = ("", 0), chunk: int = 1000, most_lanes: int = 500,
+    ) -> tuple[list[Claimed], dict[str, Any]]:  # fmt: skip
+        """A claim of one limited queue, and what else it says."""
+        rows = self.rows(
+            "claim_limited_jobs", worker_id=worker, places=[places], suspects=suspects, **scan_of(queue),
+            cursor_lanes=[cursor[0]], cursor_ranks=[cursor[1]], chunk=chunk, most_lanes=most_lanes, now=now,
+        )  # fmt: skip
+        told, claimed = rows[:1], rows[1:]
+        return in_order(claimed), json.loads(told[0][-1]) if told else {}
+
+    def limit(
+        self, name: str, kind: str, *, queue: str | None = None, tasks: list[str] | None = None, key: str | None = None,
+        bound: int = 1, span_s: float = 1, burst: int = 1, now: str | None = None, **settings: Any,
+    ) -> None:  # fmt: skip
+        """Set a limit, as an operator does."""
+        self.rows(
+            "set_limit", name=name, kind=kind, queue=queue, tasks=tasks, key=key, bound=bound, span_s=span_s, burst=burst,
+            settings=json.dumps(settings), now=now,
+        )  # fmt: skip
+
     def claim_suspect(self, worker: int, queue: str = "q") -> list[Claimed]:
         """A job that was running when a lease was lost, if there is one."""
         return in_order(self.rows("claim_suspect", worker_id=worker, queues=[queue]))
@@ -174,7 +196,8 @@ class Store:
         """Forget unfinished jobs, workers and settings, for the next test; finished jobs disturb nobody."""
         for table in (
             "job", "job_progress", "enqueue_key", "worker", "queue", "task", "schedule", "schedule_due", "schedule_code", "tick",
-            "workflow", "workflow_node", "dependency", "workflow_change",
+            "workflow", "workflow_node", "dependency", "workflow_change", "pause", "flow_limit", "flow_queue", "flow_gate",
+            "flow_release",
         ):  # fmt: skip
             self.ask(f"delete from {self.schema}.{table}")
 

@@ -80,3 +80,11 @@ select p, n.job_id from headrace.workflow_node n cross join lateral unnest(n.par
 insert into headrace.workflow_change (workflow_id, job_id, state, at)
 select n.workflow_id, n.job_id, 'succeeded', now() - make_interval(secs => 2 * (row_number() over ())::integer)
 from headrace.workflow_node n where n.state = 'queued';
+-- A limited queue: 15,000 jobs of a key whose slot is taken, and 5,000 of 1,000 others.
+insert into headrace.flow_limit (name, kind, queue, key) values ('busy', 'concurrency', 'limited', 'key');
+insert into headrace.flow_queue (queue) values ('limited');
+insert into headrace.flow_gate (limit_id, key, held) select m.id, 'busy', 1 from headrace.flow_limit m;
+insert into headrace.job (id, queue, task, lane)
+select pg_temp.id_at(now() - interval '1 hour' + make_interval(secs => i / 100.0), 500000 + i), 'limited', 'task1',
+       format('["task1", [%s, "%s"]]', m.id, case when i <= 15000 then 'busy' else (i % 1000)::text end)
+from generate_series(1, 20000) i, headrace.flow_limit m;

@@ -106,6 +106,16 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
     acting.end_lease(worker)
     assert acting.rescue() == {third.id: "lost"}
     assert acting.cancel(third.id) == {third.id: "cancelled"}
+    acting.limit("two", "concurrency", queue="q", bound=2)
+    limited = [acting.enqueue(), acting.enqueue()]
+    other = acting.worker()
+    assert acting.settle(other, *map(ended, acting.claim_limited(other, 5)[0])) == []
+    acting.rows("remove_limit", name="two")
+    acting.claim_limited(other, 5)
+    acting.rows("sweep_lanes")
+    acting.rows("pause_queue", queue="q", reason=None, until=None, for_s=None)
+    acting.rows("resume_queue", queue="q")
+    assert set(acting.delete(*limited)) == set(limited)
     assert acting.retry(third.id) == [third.id]
     assert set(acting.delete(*jobs)) == set(jobs)
     graph = Graph(acting).start({"a": [], "b": ["a"]})
@@ -117,7 +127,7 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
     acting.rows("prune_workflows", now=None, chunk=10)
     today = acting.one("select current_date")
     acting.value("create_partitions", first_day=today, last_day=today)
-    for name in ("prune_aged", "prune_counted", "delete_expired_keys"):
+    for name in ("prune_aged", "prune_counted", "delete_expired_keys", "prune_gates"):
         acting.rows(name, now=None, chunk=10)
     acting.rows("list_partitions", now=None)
     acting.rows("count_queues")
@@ -158,6 +168,7 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
         "list_logs": {"id": job, "limit": 1}, "count_queues": {}, "list_workers": {}, "list_queue_settings": {},
         "find_workflow": {"id": job}, "list_workflows": {"before": None, "states": None, "limit": 1},
         "list_nodes": {"id": job, "after": None, "limit": 1},
+        "list_limits": {}, "list_breakers": {}, "list_pauses": {}, "explain_wait": {"id": job},
         "list_finished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
         "list_unfinished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
         "list_schedules": {"name": None}, "list_schedule_tenants": {"name": "s", "tenant": None, "after": "", "limit": 1},
@@ -166,7 +177,7 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
     for name, parameters in reads.items():
         viewer.rows(name, **parameters)
     assert viewer.one("select state::text from headrace.jobs where id = %s", [job]) == "succeeded"
-    assert executable(viewer) == {"uuid7_floor", "uuid7_floor_of"}
+    assert executable(viewer) == {"uuid7_floor", "uuid7_floor_of", "lane_of", "rate_ahead"}
     assert allowed(viewer, "insert, update, delete, truncate") == set()
     with pytest.raises(NO_RIGHT):
         viewer.cancel(job)

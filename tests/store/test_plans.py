@@ -40,6 +40,8 @@ SMALL = {
     "beat_workers", "copy_jobs", "create_partitions", "create_partitions_now", "drain_worker", "drop_partition", "end_lease", "has_lease",
     "list_beats", "list_objects", "list_partitions", "list_queue_settings", "list_workers", "list_writers", "read_backend_pid", "read_clock", "read_instance",
     "register_queues", "register_tasks", "register_worker", "set_queue", "declare_schedules", "delete_schedule", "write_schedule",
+    "register_limits", "list_limits", "list_breakers", "list_pauses", "prune_gates", "set_limit", "remove_limit", "force_breaker",
+    "pause_queue", "resume_queue",
 }  # fmt: skip
 """These read none of the large tables; drop_partition has a test of its own."""
 
@@ -115,6 +117,10 @@ def _look(conn: psycopg.Connection) -> Large:
 
 
 CLAIM = {"worker_id": WORKER, **scan_of("q0", "q1", "q2", "q3")}
+LIMITED: Parameters = {
+    "worker_id": WORKER, **scan_of("limited"), "suspects": False, "cursor_lanes": [""], "cursor_ranks": [0], "chunk": 1000,
+    "most_lanes": 500, "now": None,
+}  # fmt: skip
 CLAIM_INDEXES = {"job_claim", "job_pkey"}
 HISTORY_ID = {"job_history(id)"}
 LIST = {"before": None, "states": None, "queue": None, "task": None, "limit": 50}
@@ -167,6 +173,11 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("claim_jobs", "one", constant(**CLAIM, places=[1, 0, 0, 0]), CLAIM_INDEXES),
     ("claim_jobs", "500", constant(**CLAIM, places=[125] * 4), CLAIM_INDEXES),
     ("claim_suspect", "", constant(**CLAIM), {"job_suspect", "job_pkey"}),
+    ("claim_limited_jobs", "one", constant(**LIMITED, places=[1]), {"job_lane", "job_pkey", "flow_gate_pkey"}),
+    ("claim_limited_jobs", "500", constant(**LIMITED, places=[500]), {"job_lane", "job_pkey", "flow_gate_pkey"}),
+    ("claim_limited_jobs", "suspects", constant(**LIMITED | {"suspects": True}, places=[1]), {"job_suspect"}),
+    ("sweep_lanes", "", constant(), {"job_lane"}),
+    ("explain_wait", "", lambda large: {"id": large.queued[0]}, {"job_pkey"}),
     ("settle_jobs", "one", lambda large: settles(large, 1), {"job_pkey"}),
     ("settle_jobs", "200", lambda large: settles(large, 200), {"job_pkey"}),
     ("settle_jobs", "again", lambda large: settles(large, 5, again=True), {"job_pkey"} | HISTORY_ID),
@@ -254,6 +265,14 @@ def test_the_index_is_used(
     assert expected <= indexes(scans)
 
 
+@pytest.mark.parametrize("places", [1, 100])
+def test_a_busy_key_is_not_read(large: Large, places: int) -> None:
+    """A key whose slots are taken has 15,000 jobs ahead of the others': a claim reads a few entries for each lane, not those."""
+    scans = large.plans.of(query("claim_limited_jobs", "headrace"), LIMITED | {"places": [places]})
+    assert sum(scan.rows_seen for scan in scans if scan.table == "job") < 4 * LIMITED["most_lanes"] + 5 * places
+    assert max(scan.rows_seen for scan in scans if scan.table == "job") > 1
+
+
 def test_every_statement_has_a_plan_test() -> None:
     """A new file in queries/ is named here, or it fails."""
     names = {entry.name.removesuffix(".sql") for entry in (files("headrace") / "_store" / "queries").iterdir()}
@@ -315,6 +334,30 @@ def test_plans_made_for_an_empty_store_do_not_outlive_it(database: str, server: 
         assert plans.sequential(scans) == []
         scans = plans.of(query("enqueue_jobs", "headrace"), enqueue)
         assert plans.sequential(scans) == []
+
+
+def test_a_limited_claim_does_not_believe_statistics_from_before_its_gates(
+    database: str, server: DatabaseServer
+) -> None:
+    """What was planned when there was no gate, no lane and no release reads each of its rows a few times (ENGINE 4)."""
+    url = superuser_url(server, database)
+    with Store(database) as store, psycopg.connect(url, **connection_parameters()) as conn:
+        store.ask("vacuum analyze")
+        store.limit("keys", "concurrency", queue="q", key="key", bound=2)
+        plans, worker = Plans(conn, large={"job", "flow_gate"}), store.worker()
+        claim = LIMITED | scan_of("q") | {"worker_id": worker, "places": [500]}
+        conn.execute(query("claim_limited_jobs", "headrace"), claim)
+        jobs = [{"task": "t", "queue": "q", "args": {"key": i % 1000}} for i in range(3000)]
+        store.rows("enqueue_jobs", jobs=json.dumps(jobs))
+        for _ in range(2):
+            claimed = [
+                Claimed(*row[:2]) for row in conn.execute(query("claim_limited_jobs", "headrace"), claim).fetchall()[1:]
+            ]
+            store.settle(worker, *map(ended, claimed))
+        scans = plans.of(query("claim_limited_jobs", "headrace"), claim)
+        assert len(claimed) == 500
+        assert plans.sequential(scans) == []
+        assert sum(scan.rows_seen for scan in scans if scan.table in ("job", "flow_gate")) < 12 * 500
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "retried"])

@@ -49,7 +49,7 @@ STATEMENTS_OWN = (
 )
 """What psycopg counts as operational errors, but is the fault of a statement or its data, not of the connection."""
 
-PREPARED = frozenset({"insert_job", "insert_due_job", "claim_jobs", "settle_jobs"})
+PREPARED = frozenset({"insert_job", "insert_due_job", "claim_jobs", "claim_limited_jobs", "settle_jobs"})
 """Worth preparing, and safe to: they plan nothing themselves, so that no plan made on an empty table can live on
 (ENGINE 4). Parsing and planning was as long as all the rest of an enqueue."""
 

@@ -2,8 +2,8 @@
 
 * One job without a unique key on our own connection: a plain INSERT (insert_job.sql, insert_due_job.sql).
 * Many of them: COPY, while the caller's iterable makes those that follow.
-* Everything else (unique keys, arguments above 2 kB, delays in bulk, connections of the caller): headrace.enqueue_jobs,
-  with the jobs as one JSON text, so that any driver can carry it.
+* Everything else (unique keys, limits that the app declares, arguments above 2 kB, delays in bulk, connections of the
+  caller): headrace.enqueue_jobs, with the jobs as one JSON text, so that any driver can carry it.
 
 An answer that is lost is not an enqueue that is lost, and not one to repeat either: ids are made here, so the next try,
 ours or the caller's, looks for them first. Where that cannot be asked either, `AnswerLost` says so: it is the one error
@@ -40,10 +40,16 @@ Placed = tuple[str, bool]
 """A job's id, and whether it existed before."""
 
 
-async def enqueue(database: Database, stream: Stream) -> list[Placed]:
-    """Enqueue on our own connection, in one transaction; again, once, if the connection breaks on the way."""
+async def enqueue(database: Database, stream: Stream, *, lanes: bool = False) -> list[Placed]:
+    """Enqueue on our own connection, in one transaction; again, once, if the connection breaks on the way.
+
+    Args:
+        database: Where.
+        stream: Which.
+        lanes: Whether to put them in the lanes of limits, which only the function can; a worker would do it later.
+    """
     try:
-        return await _enqueue(database, stream)
+        return await (_call_function(database, stream.everything()) if lanes else _enqueue(database, stream))
     except IterableFailed as failure:
         raise failure.error from None
     except (DatabaseUnavailable, psycopg.errors.UniqueViolation) as error:

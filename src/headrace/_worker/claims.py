@@ -21,11 +21,12 @@ import psycopg
 
 from headrace._store.arrays import array, text_array
 from headrace._worker.attempt import Attempt
+from headrace._worker.limited import Limited
 from headrace._worker.marks import Marks
 from headrace.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from headrace._store.database import Database
     from headrace._worker.runner import Runner
@@ -39,6 +40,8 @@ SLICE = 64
 """So many attempts are started without a look at the event loop: a millisecond's worth of the shortest handlers."""
 
 _RETRY_S = 0.25
+_BUSY_S = 0.002
+"""So much later than a gate opens, or while another worker claims limited jobs."""
 _log = logging.getLogger("headrace.worker")
 
 
@@ -58,6 +61,7 @@ class Claims:
         self._timings = timings
         self.places = dict(queues)
         self.marks = Marks(list(queues))
+        self.limited = Limited(queues)
         self._taken = dict.fromkeys(queues, 0)
         self._unstarted: deque[Attempt] = deque()
         self._to_start = asyncio.Event()
@@ -67,6 +71,7 @@ class Claims:
         self._alone.set()
         self._doubt = False
         self._claiming = asyncio.Lock()
+        self._told: tuple[Any, ...] | None = None  # the first row of a limited claim, which is no job
         self.suspect: Attempt | None = None
         self.suspect_over = asyncio.Event()
 
@@ -84,6 +89,18 @@ class Claims:
         if attempt is self.suspect:
             self.suspect = None
             self.suspect_over.set()
+
+    def slots_freed(self) -> None:
+        """Outcomes were recorded: limited jobs may have waited for them."""
+        if self.limited.queues:
+            self._work.set()
+
+    def set_limited(self, queues: Iterable[str]) -> None:
+        """Say to which queues limits apply."""
+        limited = frozenset(self.places).intersection(queues)
+        if limited != self.limited.queues:
+            self.limited.queues = limited
+            self._work.set()
 
     def set_places(self, places: dict[str, int]) -> None:
         """Change the queues' places; those that are taken beyond them are not taken back."""
@@ -120,12 +137,13 @@ class Claims:
             free = await self._worthwhile_places()
             self._work.clear()
             claimed = await self._try_to_claim(free)
-            if claimed >= sum(free.values()) or self.marks.discovered:
+            if claimed >= sum(free.values()) or self.marks.discovered or self.limited.again:
                 wait_s = self._timings.first_poll_s
                 await asyncio.sleep(0)
             else:
                 wait_s = self._timings.first_poll_s if claimed else min(wait_s * 2, self._timings.longest_poll_s)
-                if await self._work_comes(wait_s):
+                opens_s = self.limited.opens_s
+                if await self._work_comes(wait_s if opens_s is None else min(wait_s, opens_s + _BUSY_S)):
                     wait_s = self._timings.first_poll_s
 
     async def _keep_starting(self) -> None:
@@ -159,20 +177,40 @@ class Claims:
         """Claim for the free places; how many jobs came."""
         try:
             claimed = await self._claim(free)
-            if self.marks.wants_look:
+            if self.marks.wants_look or self.limited.marks.wants_look:
                 await self._look_for_writers()
         except DatabaseUnavailable as error:
             self.marks.forget()
+            self.limited.forget()
             _log.warning("cannot claim jobs, trying again: %s", error)
             await asyncio.sleep(_RETRY_S)
             return 0
         return claimed
 
     async def _look_for_writers(self) -> None:
-        positions = self.marks.positions()
-        self.marks.saw_writers(positions, await self._database.value("list_writers"))
+        known = [(marks, marks.positions()) for marks in (self.marks, self.limited.marks)]
+        writers = await self._database.value("list_writers")
+        for marks, positions in known:
+            marks.saw_writers(positions, writers)
 
     async def _claim(self, free: dict[str, int]) -> int:
+        limited = self.limited.queues
+        if not limited:
+            return await self._claim_plain(free)
+        plain = {queue: places for queue, places in free.items() if queue not in limited}
+        claimed = await self._claim_plain(plain) if plain else 0
+        bounded = {queue: places for queue, places in free.items() if queue in limited}
+        return claimed + await self._claim_limited(bounded) if bounded else claimed
+
+    async def _claim_limited(self, free: dict[str, int], *, suspects: bool = False) -> int:
+        def learn(rows: list[tuple[Any, ...]]) -> None:
+            if not suspects:
+                self.limited.learn(self._told)
+
+        parameters = self.limited.parameters(free, suspects=suspects)
+        return await self._claim_with("claim_limited_jobs", learn, **parameters)
+
+    async def _claim_plain(self, free: dict[str, int]) -> int:
         def learn(rows: list[tuple[Any, ...]]) -> None:
             self.marks.claimed(free, rows)
 
@@ -181,7 +219,7 @@ class Claims:
     async def _claim_with(
         self, query: str, learn: Callable[[list[tuple[Any, ...]]], None] | None = None, **parameters: Any
     ) -> int:
-        """Claim with one of the two statements and take in hand what came, before anybody else may claim here."""
+        """Claim with one of the statements and take in hand what came, before anybody else may claim here."""
         async with self._claiming:
             if self._doubt:
                 await self._hand_back_unheld()
@@ -192,6 +230,7 @@ class Claims:
             except BaseException:
                 self._doubt = True  # it may have claimed all the same
                 raise
+            self._told = rows.pop(0) if rows and rows[0][0] is None else None
             rows.sort(key=LINE_ORDER)
             if learn is not None:
                 learn(rows)
@@ -249,7 +288,11 @@ class Claims:
         if self.suspect is not None:
             await self.suspect_over.wait()
         self.suspect_over.clear()
-        if not await self._claim_with("claim_suspect", queues=list(self._free_places())):
+        free = self._free_places()
+        limited = dict.fromkeys(self.limited.queues.intersection(free), 1)
+        if not await self._claim_with("claim_suspect", queues=list(free)) and not (
+            limited and await self._claim_limited(limited, suspects=True)
+        ):
             return None
         if self.suspect is not None and self.suspect.suspicion >= self._timings.poison_limit:
             await self._run_alone(self.suspect)

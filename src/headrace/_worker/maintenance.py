@@ -91,10 +91,11 @@ class Maintenance:
     async def _unpark(self) -> None:
         while len(await self._database.rows("release_parked", tasks=self._tasks, chunk=CHUNK)) == CHUNK:
             pass
+        await self._database.rows("sweep_lanes")
 
     async def _keep_house(self) -> None:
         await self._create_partitions()
-        for name in ("prune_aged", "prune_counted", "delete_expired_keys", "prune_ticks"):
+        for name in ("prune_aged", "prune_counted", "delete_expired_keys", "prune_ticks", "prune_gates"):
             await self._database.rows(name, 60.0, now=None, chunk=CHUNK)
         await self._database.rows("prune_workflows", 60.0, now=None, chunk=WORKFLOWS)
         for (partition,) in await self._database.rows("list_partitions", now=None):

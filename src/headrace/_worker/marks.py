@@ -129,6 +129,29 @@ class Marks:
             if position > 0:
                 first.setdefault((queue, priority), position)
                 lane.furthest = max(lane.furthest, position)
+        self._learn_all(places, counts, first)
+
+    def sorted(self, chunks: Mapping[str, int], found: Sequence[tuple[str, int, int | None, int, int]]) -> None:
+        """The same for jobs that were put in lanes of limits (limited.py).
+
+        Args:
+            chunks: How many of each queue were looked for.
+            found: Queue, rank, the smallest positive and the largest position, and how many.
+        """
+        self.discovered = False
+        firsts: dict[tuple[str, int], int] = {}
+        counts = dict.fromkeys(chunks, 0)
+        for queue, rank, first, last, count in found:
+            counts[queue] += count
+            lane = self._lane(queue, -rank)
+            if first is not None:
+                firsts[queue, -rank] = first
+                lane.furthest = max(lane.furthest, last)
+        self._learn_all(chunks, counts, firsts)
+
+    def _learn_all(
+        self, places: Mapping[str, int], counts: Mapping[str, int], first: Mapping[tuple[str, int], int]
+    ) -> None:
         for queue, count in counts.items():
             for priority, lane in self.lanes[queue].items():
                 self._learn(lane, first.get((queue, priority)), whole=count < places[queue])

@@ -37,9 +37,9 @@ from headrace._worker.watchdog import Watchdog
 from headrace.errors import DatabaseUnavailable, LeaseLost, WorkerError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
 
-    from headrace._worker.attempt import Attempt
+    from headrace._worker.attempt import Attempt, Settle
     from headrace.app import Headrace
 
 DEFAULT_CONCURRENCY = 100
@@ -175,6 +175,8 @@ class Worker:
         )
         declared = [{"name": name, "max_queued": bound} for name, bound in self.app.queues.items()]
         await self.database.rows("register_queues", queues=json.dumps(declared))
+        if limits := self.app.declared_limits():
+            await self.database.rows("register_limits", limits=json.dumps(limits))
         self.id = await self.database.value(
             "register_worker",
             host=socket.gethostname(), pid=os.getpid(), version=headrace.__version__, queues=json.dumps(self.queues),
@@ -188,12 +190,12 @@ class Worker:
     def _assemble(self, url: str, provided: dict[type, Any]) -> None:
         self.reports = Reports(self.database, self.id)
         self.advances = Advances(self.database, self.timings)
-        self.settles = Settles(self.database, self.id, self.reports.write, self.advances.settled)
+        self.settles = Settles(self.database, self.id, self.reports.write, self._settled)
         self.threads = Threads(self._thread_count)
         self.processes = Processes(self.app, self._process_count, self.reports, self.heart, self.id)
         self.runner = Runner(
             self.app, self.database, self.id, self.settles, self.reports, self.connections, self.threads,
-            self.processes,            self.heart, self.timings, provided, ended=self._release_place,
+            self.processes, self.heart, self.timings, provided, ended=self._release_place,
             advances=self.advances,
         )  # fmt: skip
         self.runner.stuck = self._replace_process
@@ -211,6 +213,10 @@ class Worker:
 
     def _release_place(self, attempt: Attempt) -> None:
         self.claims.release(attempt)  # the claims are made after the runner
+
+    def _settled(self, batch: Sequence[Settle]) -> None:
+        self.advances.settled(batch)
+        self.claims.slots_freed()
 
     def _loops(self) -> list[Loop]:
         return [
@@ -249,7 +255,9 @@ class Worker:
 
     async def _read_settings(self) -> None:
         await self._check_lease()
-        stored = {name: places for name, places, _ in await self.database.rows("list_queue_settings")}
+        rows = await self.database.rows("list_queue_settings")
+        self.claims.set_limited(name for name, _, _, limited in rows if limited)
+        stored = {name: places for name, places, _, _ in rows}
         self.claims.set_places(self.queues | {n: p for n, p in stored.items() if n in self.queues and p is not None})
 
     async def _check_lease(self) -> None:

@@ -14,7 +14,20 @@ import psycopg
 import typer
 
 import headrace
-from headrace.cli import bench, dev, enqueue, jobs, migrate, queues, schedule_changes, worker, workers, workflows
+from headrace.cli import (
+    bench,
+    breakers,
+    dev,
+    enqueue,
+    jobs,
+    limits,
+    migrate,
+    queues,
+    schedule_changes,
+    worker,
+    workers,
+    workflows,
+)  # fmt: skip
 from headrace.cli.output import print_error
 from headrace.errors import ConfigurationError, HeadraceError, InvalidArguments
 
@@ -31,6 +44,8 @@ commands.add_typer(jobs.group, name="jobs")
 commands.add_typer(queues.group, name="queues")
 commands.add_typer(schedule_changes.group, name="schedules")
 commands.add_typer(workflows.group, name="workflows")
+commands.add_typer(limits.group, name="limits")
+commands.add_typer(breakers.group, name="breakers")
 commands.command("workers")(workers.workers)
 commands.command("bench")(bench.bench)
 

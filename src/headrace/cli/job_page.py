@@ -32,7 +32,13 @@ _WAITS_FOR = {"task": "a worker that knows this task", "parents": "other jobs of
 
 
 def print_job_page(
-    job: JobInfo, attempts: Sequence[AttemptInfo], logs: Sequence[LogLine], now: datetime, *, as_json: bool
+    job: JobInfo,
+    attempts: Sequence[AttemptInfo],
+    logs: Sequence[LogLine],
+    now: datetime,
+    *,
+    waits_for: Sequence[str],
+    as_json: bool,
 ) -> None:
     """Print everything that is known of a job.
 
@@ -41,15 +47,18 @@ def print_job_page(
         attempts: Its attempts before the last.
         logs: What its handler logged.
         now: The database's time.
+        waits_for: What stops it from starting.
         as_json: As one document, for programs.
     """
     runs = [_run(attempt) for attempt in attempts]
     if (last := _last_run(job, {attempt.run for attempt in attempts}, now)) is not None:
         runs.append(last)
     if as_json:
-        print_json({**_fields(job), "runs": runs, "logs": [_fields(line) for line in logs]})
+        print_json({**_fields(job), "waits_for": waits_for, "runs": runs, "logs": [_fields(line) for line in logs]})
         return
     _print_facts(job, now)
+    for reason in waits_for:
+        say(Text.assemble((f"  {'waits for':{_LABEL_WIDTH}}", "dim"), visible(reason)))
     _print_runs(runs)
     _print_logs(logs)
     _print_traceback(job.error)

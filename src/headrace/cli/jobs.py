@@ -99,8 +99,9 @@ def show_job(
     async def read(app: Headrace) -> None:
         job = await app.find_job(job_id)
         attempts, logs = await app.list_attempts(job_id), await app.list_logs(job_id)
+        waits_for = await app.explain_wait(job_id)
         now = await (await app.database()).value("read_clock")
-        print_job_page(job, attempts, logs, now, as_json=as_json)
+        print_job_page(job, attempts, logs, now, waits_for=waits_for, as_json=as_json)
 
     with_app(url, schema, read)
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headrace.cli.opening import with_database
-from headrace.cli.options import AsJson, Schema, Url, read_bound
-from headrace.cli.output import print_json, print_table, say, show_duration
+from headrace.cli.opening import with_app, with_database
+from headrace.cli.options import AsJson, Schema, Url, read_bound, read_duration
+from headrace.cli.output import print_json, print_table, say, show_duration, show_time
 from headrace.errors import UnknownQueue, did_you_mean
 
 if TYPE_CHECKING:
     from headrace._store.database import Database
 
-COLUMNS = ("QUEUE", "QUEUED", "RUNNING", "SCHEDULED", "BLOCKED", "OLDEST", "CONCURRENCY", "MAX QUEUED")
+COLUMNS = ("QUEUE", "QUEUED", "RUNNING", "SCHEDULED", "BLOCKED", "OLDEST", "CONCURRENCY", "MAX QUEUED", "PAUSED")
 group = typer.Typer(help="List the queues, and change their settings.")
 
 
@@ -31,11 +32,25 @@ def list_queues(context: typer.Context, url: Url = None, schema: Schema = "headr
     context.obj = _Where(url, schema)
     if context.invoked_subcommand is not None:
         return
-    records = with_database(url, schema, lambda database: database.records("count_queues"))
+    records, pauses = with_database(url, schema, _read)
+    by_queue = {pause["queue"]: pause for pause in pauses}
+    for record in records:
+        record["paused"] = by_queue.get(record["queue"])
     if as_json:
         print_json(records)
-    else:
-        print_table(COLUMNS, [_row(record) for record in records], empty="there are no queues yet: a worker makes them")
+        return
+    print_table(COLUMNS, [_row(record) for record in records], empty="there are no queues yet: a worker makes them")
+    if "" in by_queue:
+        say(f"all queues are paused: {_show_pause(by_queue[''])}")
+
+
+async def _read(database: Database) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    return await database.records("count_queues"), await database.records("list_pauses")
+
+
+def _show_pause(pause: dict[str, Any]) -> str:
+    until = f"until {show_time(pause['until'])}" if pause["until"] is not None else "until resumed"
+    return f"{until}, {pause['reason']}" if pause["reason"] else until
 
 
 def _row(record: dict[str, Any]) -> list[str]:
@@ -46,6 +61,7 @@ def _row(record: dict[str, Any]) -> list[str]:
         "" if oldest_s is None else show_duration(max(0.0, oldest_s)),
         "as started" if concurrency is None else str(concurrency),
         "no bound" if max_queued is None else str(max_queued),
+        "" if record["paused"] is None else _show_pause(record["paused"]),
     ]
 
 
@@ -86,3 +102,34 @@ async def _set(database: Database, name: str, settings: dict[str, int | None]) -
         max_queued=settings.get("max_queued"),
         clear=[setting for setting, bound in settings.items() if bound is None],
     )
+
+
+PausedQueue = Annotated[str | None, typer.Argument(metavar="[QUEUE]", help="The queue; without one, all of them.")]
+OtherSchema = Annotated[str | None, typer.Option("--schema", metavar="NAME")]
+
+
+@group.command("pause")
+def pause_queue(
+    context: typer.Context,
+    name: PausedQueue = None,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Kept with the pause.")] = None,
+    lasts: Annotated[
+        timedelta | None,
+        typer.Option("--for", metavar="DURATION", parser=read_duration, help="Ends by itself: 30s, 5m, 1h30m, 2d."),
+    ] = None,
+    url: Url = None,
+    schema: OtherSchema = None,
+) -> None:
+    """Let no worker claim jobs of a queue, or of any, from its next claim on; running jobs go on."""
+    with_app(
+        url or context.obj.url, schema or context.obj.schema, lambda app: app.pause(name, reason=reason, until=lasts)
+    )
+    say(f'queue "{name}" is paused' if name else "all queues are paused")
+
+
+@group.command("resume")
+def resume_queue(context: typer.Context, name: PausedQueue = None, url: Url = None, schema: OtherSchema = None) -> None:
+    """End a pause. Ending that of all queues leaves the pauses of single ones."""
+    lasted = with_app(url or context.obj.url, schema or context.obj.schema, lambda app: app.resume(name))
+    what = f'queue "{name}"' if name else "all queues"
+    say(f"{what}: resumed" if lasted else f"{what}: was not paused")

@@ -13,9 +13,13 @@ begin
         return null;
     end if;
     select count(*) into waiting from (
-        select from headrace.job j
-        where j.queue = new.queue and j.position is not null and j.suspicion = 0 and j.state = 'queued'
-        limit cap + 1) w;
+        (select from headrace.job j
+         where j.queue = new.queue and j.position is not null and j.suspicion = 0 and j.lane is null and j.state = 'queued'
+         limit cap + 1)
+        union all
+        (select from headrace.job j
+         where j.queue = new.queue and j.position is not null and j.suspicion = 0 and j.lane is not null and j.state = 'queued'
+         limit cap + 1)) w;
     if waiting > cap then
         raise exception using
             errcode = 'HR001',

@@ -63,6 +63,7 @@ begin
         set args = case when large then null when request.on_conflict = 'replace' then request.args else j.args end,
             created_at = case when large then now() else j.created_at end,
             run_at = request.run_at,
+            lane = case when request.on_conflict = 'replace' then null else j.lane end, -- it may have another key now
             state = (case when request.due then 'queued' else 'scheduled' end)::headrace.job_state,
             position = case when request.due then nextval('headrace.job_position') end
         where j.id = holder.job_id and j.state in ('queued', 'scheduled');

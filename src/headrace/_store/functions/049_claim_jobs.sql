@@ -6,6 +6,9 @@
 -- the index before the first are not looked at. Where `low` and `high` differ, it is a range of priorities in which nothing was
 -- known to wait: the largest in it that has a job is scanned. See src/headrace/_worker/marks.py.
 --
+-- Paused queues are left alone, and so are those to whose jobs limits apply: claim_limited_jobs takes these. A task may have a limit
+-- whatever the queue of its jobs: a queue in which one turns up becomes a limited one, and nothing is claimed this time.
+--
 -- One plan serves every call, made without looking at parameters or trusting statistics (ENGINE 4): the settings below leave
 -- only index scans, and the ids are in an array, where a join could re-scan per row. Making it anew took half of a claim.
 create or replace function headrace.claim_jobs(
@@ -23,6 +26,7 @@ as $$
 #variable_conflict use_column
 declare
     claimable uuid[];
+    tasks_have_limits boolean;
 begin
     claimable := array(
         select c.id
@@ -34,23 +38,32 @@ begin
                 select case when s.low = s.high then s.low else (
                     select w.priority from headrace.job w
                     where w.queue = s.queue and w.priority between s.low and s.high
-                      and w.position is not null and w.suspicion = 0 and w.state = 'queued'
+                      and w.position is not null and w.suspicion = 0 and w.lane is null and w.state = 'queued'
                     order by w.priority desc, w.position limit 1) end as priority) lane
             cross join lateral (
                 select w.id from headrace.job w
                 where w.queue = s.queue and w.priority = lane.priority and w.position > s.after and w.position < s.before
-                  and w.position is not null and w.suspicion = 0 and w.state = 'queued'
+                  and w.position is not null and w.suspicion = 0 and w.lane is null and w.state = 'queued'
                 order by w.position
                 limit q.places
                 for no key update skip locked) w
             where s.queue = q.name
-            limit q.places) c);
+            limit q.places) c
+        where (select true from headrace.pause p
+               where p.queue in ('', q.name) and (p.until is null or p.until > now()) limit 1) is null
+          and (select true from headrace.flow_queue f where f.queue = q.name) is null);
     if cardinality(claimable) = 0 then
         return;
     end if;
-    perform from headrace.worker l where l.id = worker for key share;
+    select (select true from headrace.flow_limit m where m.tasks is not null limit 1) into tasks_have_limits
+    from headrace.worker l where l.id = worker for key share;
     if not found then
         return;
+    end if;
+    if tasks_have_limits then
+        if headrace.mark_limited_queues(claimable) then
+            return;
+        end if;
     end if;
     return query
     update headrace.job j

@@ -37,6 +37,11 @@ begin
         insert into headrace.workflow_change (workflow_id, job_id, state, result)
         select g.workflow_id, g.id, g.final, case when g.feeds and g.final = 'succeeded' then g.result::jsonb end
         from gone g where g.workflow_id is not null
+    ), freed as (
+        insert into headrace.flow_release (queues, lanes, outcomes, claimed_ats)
+        select array_agg(distinct g.queue), array_agg(g.lane), array_agg(g.final::text), array_agg(g.claimed_at)
+        from gone g where g.lane is not null and g.state = 'running'
+        having count(*) > 0
     )
     insert into headrace.job_history (
         id, state, retention, bounded, finished_at, claimed_at, created_at, run_at, expires_at, worker_id, run, priority,

@@ -18,7 +18,7 @@ declare
     woken text[];
 begin
     with held as materialized (
-        select j.id, j.run, j.worker_id, j.claimed_at, o.outcome, o.wait_s, o.error
+        select j.id, j.run, j.worker_id, j.claimed_at, j.queue, j.lane, o.outcome, o.wait_s, o.error
         from headrace.job j
         join unnest(ids, runs, outcomes, waits_s, errors) as o(id, run, outcome, wait_s, error) on o.id = j.id and o.run = j.run
         where j.id = any(ids) and j.state = 'running' and (worker is null or j.worker_id = worker) and j.cancel_reason is null
@@ -43,6 +43,11 @@ begin
         from held h
         where j.id = h.id and j.id = any(ids)
         returning j.id, j.queue, j.state
+    ), freed as (
+        insert into headrace.flow_release (queues, lanes, outcomes, claimed_ats)
+        select array_agg(distinct h.queue), array_agg(h.lane), array_agg(h.outcome), array_agg(h.claimed_at)
+        from held h where h.lane is not null
+        having count(*) > 0
     ), recorded as (
         insert into headrace.attempt (job_id, run, outcome, worker_id, started_at, finished_at, error)
         select h.id, h.run, h.outcome, h.worker_id, h.claimed_at, now(), h.error::jsonb from held h

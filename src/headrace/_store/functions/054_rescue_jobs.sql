@@ -17,7 +17,7 @@ begin
     locked := array(
         select j.id
         from headrace.job j
-        where j.position is not null and (j.suspicion = 0 or j.suspicion > 0) -- both partial indexes, none of the scheduled jobs
+        where j.position is not null and ((j.suspicion = 0 and j.lane is null) or (j.suspicion = 0 and j.lane is not null) or j.suspicion > 0) -- three indexes
           and j.state = 'running' and not exists (select from headrace.worker w where w.id = j.worker_id)
         limit chunk
         for no key update of j skip locked);

@@ -14,7 +14,7 @@ begin
     perform from headrace.worker w where w.id = worker for update nowait;
     select array_agg(j.id), array_agg(j.run) into ids, runs
     from headrace.job j
-    where j.position is not null and (j.suspicion = 0 or j.suspicion > 0) -- both partial indexes, none of the scheduled jobs
+    where j.position is not null and ((j.suspicion = 0 and j.lane is null) or (j.suspicion = 0 and j.lane is not null) or j.suspicion > 0) -- three indexes
       and j.state = 'running' and j.worker_id = worker and j.id <> all(held);
     if ids is null then
         return;

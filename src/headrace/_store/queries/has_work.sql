@@ -2,8 +2,11 @@
 -- statistics say.
 select coalesce(bool_or(
     coalesce((select true from headrace.job j
-              where j.queue = q.name and j.position is not null and j.suspicion = 0
+              where j.queue = q.name and j.position is not null and j.suspicion = 0 and j.lane is null
               order by j.priority desc, j.position limit 1),
+             (select true from headrace.job j
+              where j.queue = q.name and j.position is not null and j.suspicion = 0 and j.lane is not null
+              order by j.lane, -j.priority::integer, j.position limit 1),
              (select true from headrace.job j
               where j.queue = q.name and j.position is not null and j.suspicion > 0
               order by j.priority desc, j.position limit 1))), false)

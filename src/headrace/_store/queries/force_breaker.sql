@@ -1,0 +1,1 @@
+select headrace.force_breaker(%(name)s, %(state)s::text)

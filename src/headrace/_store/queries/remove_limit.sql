@@ -1,0 +1,1 @@
+select headrace.remove_limit(%(name)s)
