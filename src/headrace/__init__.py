@@ -11,6 +11,7 @@ from headrace.errors import (
     DuplicateJob,
     EmbeddedError,
     EnqueueError,
+    EventTimeout,
     HeadraceError,
     InvalidArguments,
     JobCancelled,
@@ -21,15 +22,18 @@ from headrace.errors import (
     QueueFull,
     ResultTimeout,
     SchemaError,
+    StepError,
+    StepsChanged,
     UnknownQueue,
     UnknownTask,
     WorkerError,
     WrongDatabase,
 )
+from headrace.event import EventInfo
 from headrace.flags import EnvironmentFlags, Flags, OpenFeatureFlags
-from headrace.job import AttemptInfo, Job, JobInfo, JobOptions, LogLine, NewJob, State, Unique
+from headrace.job import AttemptInfo, Job, JobInfo, JobOptions, LogLine, NewJob, State, StepInfo, Unique
 from headrace.middleware import Middleware
-from headrace.outcomes import Cancel, Fail, Outcome, Snooze
+from headrace.outcomes import Cancel, Fail, Outcome, Snooze, Suspended
 from headrace.retention import Keep, Retention
 from headrace.retry import Retry
 from headrace.rollout import Rollout
@@ -51,6 +55,8 @@ __all__ = [
     "EmbeddedError",
     "EnqueueError",
     "EnvironmentFlags",
+    "EventInfo",
+    "EventTimeout",
     "Fail",
     "Flags",
     "Headrace",
@@ -80,6 +86,10 @@ __all__ = [
     "SchemaError",
     "Snooze",
     "State",
+    "StepError",
+    "StepInfo",
+    "StepsChanged",
+    "Suspended",
     "Task",
     "Trigger",
     "Unique",

@@ -22,6 +22,9 @@
     │   ├── JobFailed             the job failed for good
     │   ├── JobCancelled          the job was cancelled
     │   └── ResultTimeout         the job had not finished in time (also a TimeoutError)
+    ├── StepError                 a durable step cannot be recorded, or cannot be what it was recorded as
+    │   ├── StepsChanged          the handler asks for other steps than an earlier attempt recorded
+    │   └── EventTimeout          the awaited event was not emitted in time (also a TimeoutError)
     ├── LeaseLost                 this worker no longer holds the attempt, or its lease
     └── WorkerError               a worker cannot start or go on
 
@@ -160,6 +163,21 @@ class JobCancelled(JobError):
 
 class ResultTimeout(JobError, TimeoutError):
     """The job had not finished when the time-out ran out. It goes on."""
+
+
+class StepError(HeadraceError):
+    """A durable step cannot be recorded, or cannot be what it was recorded as.
+
+    Trying again cannot help: an attempt that ends with it is the job's last.
+    """
+
+
+class StepsChanged(StepError):
+    """The handler asks for other steps than an earlier attempt of the job recorded."""
+
+
+class EventTimeout(StepError, TimeoutError):
+    """The awaited event was not emitted in time. Recorded: later attempts get it again, whatever was emitted since."""
 
 
 class LeaseLost(HeadraceError):

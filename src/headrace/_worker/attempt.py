@@ -11,8 +11,8 @@ from uuid import UUID
 from pydantic_core import PydanticSerializationError, to_json
 
 from headrace.context import Context, RunningJob
-from headrace.errors import InvalidArguments, UnknownTask
-from headrace.outcomes import Cancel, Fail, Snooze
+from headrace.errors import InvalidArguments, StepError, UnknownTask
+from headrace.outcomes import Cancel, Fail, Snooze, Suspended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,6 +118,11 @@ class Attempt:
         """Again later; the attempt does not count."""
         return Settle(self.id, self.run, "snoozed", min(wait_s, MAX_WAIT_S), None, None, None)
 
+    def waiting(self, event: str, wait_s: float) -> Settle:
+        """Again when the event has been emitted, at the latest after so long; the attempt does not count."""
+        error = error_json({"kind": "waiting", "message": f'for the event "{event}"', "event": event})
+        return Settle(self.id, self.run, "waiting", min(wait_s, MAX_WAIT_S), None, error, None)
+
     def retried(self, wait_s: float, error: dict[str, Any]) -> Settle:
         """Again later; the attempt counts."""
         return Settle(self.id, self.run, "retried", min(wait_s, MAX_WAIT_S), None, error_json(error), None)
@@ -148,6 +153,11 @@ class Attempt:
             return self.handed_back()
         if self.timed_out is not None:
             return self.failed_attempt(TimeoutError(self.timed_out), "timeout")
+        match _suspension_in(error):
+            case Suspended(event=None) as sleep:
+                return self.snoozed(sleep.wait_s)
+            case Suspended(event=str(event)) as wait:
+                return self.waiting(event, wait.wait_s)
         match error:
             case Snooze():
                 return self.snoozed(error.wait.total_seconds())
@@ -157,6 +167,8 @@ class Attempt:
                 return self.failed({"kind": "failed", "message": error.reason})
             case UnknownTask() if not self.started:
                 return self.parked()
+            case StepError():
+                return self.failed(describe_error(error, "step"))
             case InvalidArguments() if not self.started:
                 return self.failed({"kind": "arguments", "message": str(error)})
         if self.cancel_reason is not None:
@@ -176,6 +188,20 @@ class Attempt:
             return None
         done, total, message = self.progress
         return json.dumps({"done": done, "total": total, "message": message})
+
+
+def _suspension_in(error: BaseException) -> Suspended | None:
+    """What ended the attempt, if all that ended it is that the job waits; of several waits the first to be over.
+
+    They come in a group where the handler waits in an `asyncio.TaskGroup`.
+    """
+    if isinstance(error, Suspended):
+        return error
+    if not isinstance(error, BaseExceptionGroup):
+        return None
+    inside = [_suspension_in(part) for part in error.exceptions]
+    waits = [wait for wait in inside if wait is not None]
+    return min(waits, key=lambda wait: wait.wait_s) if len(waits) == len(inside) else None
 
 
 def pack_result(result: Any) -> str:
