@@ -69,7 +69,7 @@ class StepStore:
 
     # -- on its own loop --
 
-    async def rows(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    async def rows(self, name: str, /, **parameters: Any) -> list[tuple[Any, ...]]:
         """What a statement answers, however long the database is away."""
         while True:
             try:

@@ -112,10 +112,12 @@ class Steps:
 
     async def sleep(self, seconds: float) -> None:
         """End the attempt, unless the sleep is over."""
+        _refuse_inside("sleep")
         await self._store.run(self._sleep(seconds))
 
     async def wait_for_event(self, name: str, timeout_s: float | None) -> Any:
         """Give the event's payload, or end the attempt until it is there."""
+        _refuse_inside(name)
         return await self._store.run(self._wait_for_event(name, timeout_s))
 
     # -- in threads and process tasks --
@@ -149,10 +151,12 @@ class Steps:
 
     def sleep_sync(self, seconds: float) -> None:
         """`sleep`."""
+        _refuse_inside("sleep")
         self._store.run_sync(self._sleep(seconds), "sleep")
 
     def wait_for_event_sync(self, name: str, timeout_s: float | None) -> Any:
         """`wait_for_event`."""
+        _refuse_inside(name)
         return self._store.run_sync(self._wait_for_event(name, timeout_s), "wait_for_event")
 
     # -- on the store's loop --
@@ -259,11 +263,7 @@ class _Kept:
     """What a step's function returns, as it is stored, and as later attempts read it."""
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
-        if (outer := _inside.get()) is not None:
-            raise ConfigurationError(
-                f'step "{name}" is asked for inside of step "{outer}", which stores its result as a whole: ask for steps '
-                "in the handler, one after the other"
-            )
+        _refuse_inside(name)
         self._name = name
         self._adapter = _adapter(_return_type(name, function))
         self.packed: str | None = None
@@ -331,6 +331,14 @@ def _return_type(name: str, function: Callable[..., Any]) -> Any:
             f'step "{name}": what {called!r} returns, {stated["return"]}, cannot be stored as JSON: return what can'
         ) from error
     return annotation
+
+
+def _refuse_inside(name: str) -> None:
+    if (outer := _inside.get()) is not None:
+        raise ConfigurationError(
+            f'step "{name}" is asked for inside of step "{outer}", which stores its result as a whole: ask for steps in '
+            "the handler, one after the other"
+        )
 
 
 @contextmanager
