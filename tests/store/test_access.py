@@ -67,12 +67,14 @@ def allowed(acting: Store, privileges: str) -> set[str]:
 
 @pytest.mark.direct
 def test_an_enqueuer_enqueues_and_sees_nothing(store: Store, role: Callable[[str], Store]) -> None:
-    """It may call the two functions that enqueue, with all that they can do, and read or change nothing."""
+    """It may call the two functions that enqueue, and the one that emits, with all that they can do, and read or change nothing."""
     enqueuer = role("enqueuer")
     assert enqueuer.one("select headrace.enqueue('t', '{\"n\": 1}', delay => '1 hour', tags => array['x'])")
     assert enqueuer.place(unique_key="k", args={"blob": "x" * 3000}) == (enqueuer.place(unique_key="k")[0], False)
     assert enqueuer.place(unique_key="p", unique_scope="period", unique_for_s=60)[1] is False
-    assert executable(enqueuer) == {"enqueue", "enqueue_jobs"}
+    assert enqueuer.emit("paid", 7)
+    assert not enqueuer.emit("paid", 8)
+    assert executable(enqueuer) == {"enqueue", "enqueue_jobs", "emit"}
     assert allowed(enqueuer, "select, insert, update, delete, truncate") == set()
     for statement in (
         "select id from headrace.jobs",
@@ -98,6 +100,11 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
     acting.rows("add_logs", worker_id=worker, ids=[first.id], runs=[1], **times)
     acting.rows("report_progress", worker_id=worker, ids=[first.id], runs=[1], dones=[1], totals=[2], messages=["m"])
     acting.rows("beat_workers", worker_ids=[worker])
+    assert acting.record(worker, first, 1, result="1")
+    assert acting.steps(first.id)
+    assert acting.await_event(worker, first, 2, "paid") == ("waiting", None)
+    assert acting.emit("paid")
+    assert acting.release_waiting() == 0
     assert acting.settle(worker, ended(first), ended(second, "retried")) == []
     acting.end_lease(worker)
     assert acting.rescue() == {third.id: "lost"}
@@ -106,7 +113,7 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
     assert set(acting.delete(*jobs)) == set(jobs)
     today = acting.one("select current_date")
     acting.value("create_partitions", first_day=today, last_day=today)
-    for name in ("prune_aged", "prune_counted", "delete_expired_keys"):
+    for name in ("prune_aged", "prune_counted", "delete_expired_keys", "delete_expired_events"):
         acting.rows(name, now=None, chunk=10)
     acting.rows("list_partitions", now=None)
     acting.rows("count_queues")
@@ -126,7 +133,7 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
     assert viewer.find(job)["state"] == "succeeded"
     reads: dict[str, dict[str, Any]] = {
         "find_ids": {"ids": [job]}, "find_outcomes": {"ids": [job], "oldest": job}, "list_attempts": {"id": job},
-        "list_logs": {"id": job, "limit": 1}, "count_queues": {}, "list_workers": {}, "list_queue_settings": {},
+        "list_logs": {"id": job, "limit": 1}, "list_steps": {"id": job}, "find_event": {"event": "paid"}, "count_waiting": {"event": "paid"}, "count_queues": {}, "list_workers": {}, "list_queue_settings": {},
         "list_finished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
         "list_unfinished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
     }  # fmt: skip
@@ -221,7 +228,7 @@ def test_38_each_schema_has_jobs_of_its_own(schemas: tuple[Store, Store]) -> Non
     assert theirs.one("select count(*) from other.job") == 3
     names = {row[0] for row in theirs.ask("select name from other.list_partitions()")}
     day = theirs.one("select current_date + 60")
-    assert theirs.value("create_partitions", first_day=day, last_day=day) == 6
+    assert theirs.value("create_partitions", first_day=day, last_day=day) == 7
     assert len(theirs.ask("select name from other.list_partitions()")) == len(names) + 6
     assert len(ours.ask("select name from headrace.list_partitions()")) == len(names)
 

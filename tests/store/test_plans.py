@@ -191,6 +191,7 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
      {"job_pkey", "step(job_id_ordinal)"}),
     ("await_event", "", lambda large: steps(large, event="event900", timeout_s=9), {"job_pkey", "event_pkey", "step(job_id_ordinal)"}),
     ("emit_event", "", constant(event="event7", payload="1", keep_s="9"), set()),
+    ("count_waiting", "", constant(event="event900"), {"job_blocked"}),
     ("find_event", "", constant(event="event7"), {"event_pkey"}),
     ("release_waiting", "", constant(events_after="-infinity", looks_after="-infinity", looks_after_id=str(UUID(int=0)),
                                      chunk=1000, now=None),

@@ -733,14 +733,6 @@ async def test_cancelling_reaches_a_job_that_is_about_to_wait(app: Headrace, tab
     assert (await job.info()).error == {"kind": "cancelled", "message": "asked to"}
 
 
-@pytest.mark.parametrize("name", ["", "x" * 301, "a\x00b", "\ud800", 7])
-async def test_names_that_cannot_be_stored_are_refused(app: Headrace, name: Any) -> None:
-    """By whoever emits, waits or looks, before anything is written."""
-    for act in (app.emit(name), app.find_event(name)):
-        with pytest.raises(Exception, match="event"):
-            await act
-
-
 def test_every_word_of_the_context_has_its_keeper() -> None:
     """The worker's Steps do all that the context promises."""
     words = {"call", "call_in_transaction", "sleep", "wait_for_event"}

@@ -14,7 +14,7 @@ import psycopg
 import typer
 
 import headrace
-from headrace.cli import bench, dev, enqueue, jobs, migrate, queues, worker, workers
+from headrace.cli import bench, dev, enqueue, events, jobs, migrate, queues, worker, workers
 from headrace.cli.output import print_error
 from headrace.errors import ConfigurationError, HeadraceError, InvalidArguments
 
@@ -28,6 +28,7 @@ commands.command("worker")(worker.worker)
 commands.command("dev")(dev.dev)
 commands.command("enqueue")(enqueue.enqueue)
 commands.add_typer(jobs.group, name="jobs")
+commands.add_typer(events.group, name="events")
 commands.add_typer(queues.group, name="queues")
 commands.command("workers")(workers.workers)
 commands.command("bench")(bench.bench)

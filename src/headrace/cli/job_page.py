@@ -19,7 +19,7 @@ from headrace.cli.output import (
     state_text,
     visible,
 )
-from headrace.job import AttemptInfo, JobInfo, State
+from headrace.job import AttemptInfo, JobInfo, State, StepInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,17 +27,26 @@ if TYPE_CHECKING:
     from headrace.job import LogLine
 
 ATTEMPT_COLUMNS = ("RUN", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR")
+STEP_COLUMNS = ("STEP", "NAME", "KIND", "OUTCOME", "RUN", "RECORDED", "TOOK", "RESULT")
+RESULT_HEAD_CHARS = 80
 _LABEL_WIDTH = 13
 
 
 def print_job_page(
-    job: JobInfo, attempts: Sequence[AttemptInfo], logs: Sequence[LogLine], now: datetime, *, as_json: bool
+    job: JobInfo,
+    attempts: Sequence[AttemptInfo],
+    steps: Sequence[StepInfo],
+    logs: Sequence[LogLine],
+    now: datetime,
+    *,
+    as_json: bool,
 ) -> None:
     """Print everything that is known of a job.
 
     Args:
         job: The job.
         attempts: Its attempts before the last.
+        steps: What they recorded of its steps.
         logs: What its handler logged.
         now: The database's time.
         as_json: As one document, for programs.
@@ -46,10 +55,12 @@ def print_job_page(
     if (last := _last_run(job, {attempt.run for attempt in attempts}, now)) is not None:
         runs.append(last)
     if as_json:
-        print_json({**_fields(job), "runs": runs, "logs": [_fields(line) for line in logs]})
+        said = {"steps": [_fields(step) for step in steps], "logs": [_fields(line) for line in logs]}
+        print_json({**_fields(job), "runs": runs, **said})
         return
     _print_facts(job, now)
     _print_runs(runs)
+    _print_steps(steps)
     _print_logs(logs)
     _print_traceback(job.error)
 
@@ -89,14 +100,13 @@ def _facts(job: JobInfo, now: datetime) -> Iterator[tuple[str, str]]:
     yield "attempts", f"{job.attempts} of {job.max_attempts} used"
     yield "created", _moment(job.created_at, now)
     if job.run_at != job.created_at and not job.state.final:
-        yield "due", _moment(job.run_at, now)
+        yield "gives up" if job.state is State.BLOCKED else "due", _moment(job.run_at, now)
     if job.expires_at is not None:
         yield "expires", _moment(job.expires_at, now)
     if job.finished_at is not None:
         yield "finished", _moment(job.finished_at, now)
     if job.blocked_by is not None:
-        waits_for = "a worker that knows this task" if job.blocked_by == "task" else job.blocked_by
-        yield "waits for", waits_for
+        yield "waits for", _waits_for(job.blocked_by)
     if job.cancel_reason is not None:
         yield "asked to stop", job.cancel_reason
     for label, value in (
@@ -112,6 +122,14 @@ def _facts(job: JobInfo, now: datetime) -> Iterator[tuple[str, str]]:
         yield "result", show_json(job.result)
     if job.error is not None:
         yield "error", _error(job.error)
+
+
+def _waits_for(blocked_by: str) -> str:
+    if blocked_by == "task":
+        return "a worker that knows this task"
+    if blocked_by.startswith("event:"):
+        return f'the event "{blocked_by.removeprefix("event:")}"'
+    return blocked_by
 
 
 def _moment(moment: datetime, now: datetime) -> str:
@@ -143,6 +161,27 @@ def _run_row(run: dict[str, Any]) -> list[str | Text]:
         "" if took is None else show_duration(took), str(run["worker_id"] or ""),
         "" if run["error"] is None else _error(run["error"]).partition("\n")[0],
     ]  # fmt: skip
+
+
+def _print_steps(steps: Sequence[StepInfo]) -> None:
+    if steps:
+        say()
+        print_table(STEP_COLUMNS, [_step_row(step) for step in steps], empty="", cut_last=True)
+
+
+def _step_row(step: StepInfo) -> list[str | Text]:
+    if step.outcome == "waiting":
+        result = f"until {show_time(step.wakes_at)}"
+    else:
+        result = "" if step.kind == "sleep" or step.outcome == "timed_out" else _head(show_json(step.result))
+    return [
+        str(step.ordinal), step.name, step.kind, state_text(step.outcome), str(step.run), show_time(step.recorded_at),
+        "" if step.took_s is None else show_duration(step.took_s), result,
+    ]  # fmt: skip
+
+
+def _head(text: str) -> str:
+    return text if len(text) <= RESULT_HEAD_CHARS else text[: RESULT_HEAD_CHARS - 1] + "…"
 
 
 def _print_logs(logs: Sequence[LogLine]) -> None:
