@@ -545,7 +545,10 @@ def test_an_event_is_emitted_once(here: Run) -> None:
     enqueue(here, "order")
     work_off()
     ran = here("events", "show", "paid:42")
-    assert (ran.status, ran.message) == (1, 'error: event "paid:42" was not emitted, or is forgotten; 1 job waits for it')
+    assert (ran.status, ran.message) == (
+        1,
+        'error: event "paid:42" was not emitted, or is forgotten; 1 job waits for it',
+    )
     assert here("events", "show", "paid:42", "--json").json() == {"name": "paid:42", "waiting": 1, "emitted_at": None}
     assert here("events", "emit", "paid:42", '{"amount": 7}', "--keep", "2d").status == 0
     ran = here("events", "emit", "paid:42", '{"amount": 8}')

@@ -450,7 +450,9 @@ class Headrace:
             return self.run_sync(self.emit(name, payload, keep=keep))
         foreign = adapt(conn)
         if is_async(foreign):
-            raise ConfigurationError(f"a {type(conn).__name__} is asynchronous: await emit(...) instead of emit_sync(...)")
+            raise ConfigurationError(
+                f"a {type(conn).__name__} is asynchronous: await emit(...) instead of emit_sync(...)"
+            )
         parameters = emit_parameters(name, payload, keep)
         ((first,),) = cast("SyncForeign", foreign).rows(query("emit_event", self.schema), parameters)
         return bool(first)

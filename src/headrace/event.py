@@ -45,7 +45,7 @@ def check_event_name(name: str) -> str:
     return name
 
 
-def emit_parameters(name: str, payload: Any, keep: timedelta) -> dict[str, str]:
+def emit_parameters(name: str, payload: Any, keep: timedelta) -> dict[str, Any]:
     """The parameters of emit_event.sql, all as text, so that any driver can carry them.
 
     Raises:

@@ -226,7 +226,8 @@ class AttemptInfo:
 
     Attributes:
         run: Its number among the job's claims.
-        outcome: retried, snoozed, waiting, handed_back, parked, lost; or the job's final state before it was retried by hand.
+        outcome: retried, snoozed, waiting, handed_back, parked, lost; or the job's final state before it was retried by
+            hand.
         worker_id: The lease under which it ran.
         started_at: When it was claimed.
         finished_at: When its outcome was recorded.

@@ -310,11 +310,13 @@ def test_many_waiters(store: Store, other: Store, jobs: int, events: int) -> Non
     looked_s = time.perf_counter() - began
     store.ask("select headrace.emit('event ' || i) from generate_series(0, %s) i", [events - 1])
     released, released_s = release_all(store)
-    print(f"{jobs} jobs, {events} events: parked in {parked_s:.2f} s, looked at in {looked_s:.2f} s, released in {released_s:.2f} s")
+    print(
+        f"{jobs} jobs, {events} events: parked in {parked_s:.2f} s, looked at in {looked_s:.2f} s, released in {released_s:.2f} s"
+    )
     assert released == jobs
-    assert store.ask("select blocked_by like 'event:never%%', count(*) from headrace.job where state = 'blocked' group by 1") == [
-        (True, 100)
-    ]
+    assert store.ask(
+        "select blocked_by like 'event:never%%', count(*) from headrace.job where state = 'blocked' group by 1"
+    ) == [(True, 100)]
     assert store.one("select count(*) from headrace.event where not delivered") == 0
     claimed = list(itertools.chain.from_iterable(iter(lambda: store.claim(store.worker(), 1000), [])))
     assert len({attempt.id for attempt in claimed}) == jobs

@@ -256,10 +256,10 @@ class Programs(RuleBasedStateMachine):
                 self.attempts.remove(attempt)
                 self.store.settle(attempt.worker, waits(attempt.claimed, op.event, HOUR_S))
                 return
-            self.record(attempt, key, json.loads(payload) if outcome == "done" else "timed out")
+            self.record(attempt, key, json.loads(str(payload)) if outcome == "done" else "timed out")
         if outcome == "done":
-            assert json.loads(payload) == self.emitted[op.event]
-        self.took(attempt, json.loads(payload) if outcome == "done" else "timed out")
+            assert json.loads(str(payload)) == self.emitted[op.event]
+        self.took(attempt, json.loads(str(payload)) if outcome == "done" else "timed out")
 
     def record(self, attempt: Attempt, key: tuple[str, int], result: Any) -> None:
         """The store says that it recorded a step: for the first and only time."""
@@ -336,7 +336,7 @@ class Programs(RuleBasedStateMachine):
 def run_programs(store: Store, examples: int, steps: int) -> None:
     """Many programs."""
     Programs.store = store
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Programs,
         settings=settings(
             max_examples=examples, stateful_step_count=steps, deadline=None, derandomize=examples < 1000, database=None,

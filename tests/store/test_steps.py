@@ -167,7 +167,13 @@ def finish(store: Store, outcome: str) -> str:
 
 @pytest.mark.parametrize(
     ("outcome", "from_start", "kept"),
-    [("failed", False, 1), ("cancelled", False, 1), ("succeeded", False, 0), ("failed", True, 0), ("retried", False, 1)],
+    [
+        ("failed", False, 1),
+        ("cancelled", False, 1),
+        ("succeeded", False, 0),
+        ("failed", True, 0),
+        ("retried", False, 1),
+    ],
 )
 def test_what_a_retry_keeps(store: Store, outcome: str, from_start: bool, kept: int) -> None:
     """The steps of what did not succeed, unless told otherwise; and never anybody else's."""

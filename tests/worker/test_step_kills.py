@@ -34,6 +34,11 @@ def gate(tmp_path: Path) -> Path:
     return tmp_path / "gate"
 
 
+def open_gate(gate: Path) -> None:
+    """Let the third step go on."""
+    gate.touch()
+
+
 def effects(tables: Tables, job_id: Any) -> Counter[str]:
     """How often each step of a job has had its effect."""
     return Counter(what for (what,) in tables.rows("select what from effect where job_id = %s", job_id))
@@ -49,7 +54,7 @@ async def test_a_worker_that_is_killed_in_the_third_of_five_steps(
     worker.wait_for("IN STEP")
     worker.kill()
     assert [step.name for step in await job.steps()] == ["step 1", "step 2"]
-    gate.touch()
+    open_gate(gate)
     start_worker()
     assert await job.result(PATIENCE_S) == [f"step {n} by run {1 if n < 3 else 2}" for n in range(1, 6)]
     assert effects(tables, job.id) == {"step 1": 1, "step 2": 1, "step 3": 2, "step 4": 1, "step 5": 1}
@@ -64,7 +69,7 @@ async def test_a_worker_that_is_killed_in_a_step_s_transaction(
     worker = start_worker()
     worker.wait_for("IN STEP")
     worker.kill()
-    gate.touch()
+    open_gate(gate)
     start_worker()
     assert await job.result(PATIENCE_S) == [1, 2, 3, 4, 5]
     assert effects(tables, job.id) == dict.fromkeys((f"step {n}" for n in range(1, 6)), 1)
@@ -83,7 +88,7 @@ async def test_a_zombie_records_no_step(
     zombie.signal(signal.SIGSTOP)
     heir = start_worker().ready()
     heir.wait_for("IN STEP")
-    gate.touch()
+    open_gate(gate)
     zombie.signal(signal.SIGCONT)
     result = await job.result(PATIENCE_S)
     guardian.resume()
@@ -117,9 +122,7 @@ async def test_a_sleep_outlives_its_worker(
     assert (await job.info()).attempts == 2
 
 
-async def test_steps_of_a_coroutine_in_a_process(
-    app: Headrace, start_worker: Callable[..., WorkerProcess]
-) -> None:
+async def test_steps_of_a_coroutine_in_a_process(app: Headrace, start_worker: Callable[..., WorkerProcess]) -> None:
     """They start together, and keep their order."""
     job = await app.tasks["steps_in_a_process_async"].enqueue()
     start_worker()

@@ -177,9 +177,7 @@ RETURNING: list[tuple[Callable[..., Any], Any]] = [
 
 
 @pytest.mark.parametrize(("function", "expected"), RETURNING, ids=range(len(RETURNING)))
-async def test_every_attempt_sees_the_same_result(
-    app: Headrace, function: Callable[..., Any], expected: Any
-) -> None:
+async def test_every_attempt_sees_the_same_result(app: Headrace, function: Callable[..., Any], expected: Any) -> None:
     """As the annotation says, from the first attempt on; without one, what JSON makes of it."""
     seen = []
 
@@ -202,7 +200,10 @@ async def wrong() -> int:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (wrong, 'what step "it" returned does not fit the function\'s return annotation: Input should be a valid integer'),
+        (
+            wrong,
+            'what step "it" returned does not fit the function\'s return annotation: Input should be a valid integer',
+        ),
         (object, "cannot be stored as JSON"),
         (lambda: "x" * 300_000, "is 300002 bytes long, at most 262144 are kept"),
         (lambda: object(), "cannot be stored as JSON"),  # noqa: PLW0108
@@ -234,7 +235,7 @@ async def test_a_changed_step_list_is_detected_and_explained(app: Headrace) -> N
     async def order(ctx: Context, fails: bool = True) -> str:
         for name in names:
             try:
-                await ctx.step(name, lambda name=name: name)
+                await ctx.step(name, str, name)
             except StepError as error:
                 errors.append(str(error))
                 if len(errors) == 2:
@@ -309,7 +310,7 @@ async def test_a_retry_of_a_job_that_succeeded_does_everything_anew(app: Headrac
     await drain(app)
     assert await job.retry()
     await drain(app)
-    assert set((await job.result(5))) == {"a 2", "b 2", "c 2", "d 2", "e 2"}
+    assert set(await job.result(5)) == {"a 2", "b 2", "c 2", "d 2", "e 2"}
 
 
 async def test_steps_that_start_together(app: Headrace) -> None:
@@ -390,7 +391,7 @@ async def test_a_return_type_that_cannot_be_looked_up_is_explained(app: Headrace
     """The annotation of a function in a function is only a string."""
     job = await app.task(retry=Retry(attempts=1))(local_type).enqueue()
     await drain(app)
-    with pytest.raises(JobFailed, match="cannot be looked up at run time .*define it at the top of a module"):
+    with pytest.raises(JobFailed, match=r"cannot be looked up at run time .*define it at the top of a module"):
         await job.result(5)
 
 
@@ -485,7 +486,7 @@ async def test_an_attempt_that_was_taken_back_records_nothing(app: Headrace, tab
             return "the second"
         if how in ("sleep", "wait_for_event"):
             await charge()
-        act = {
+        act: Callable[[], Any] = {
             "step": lambda: ctx.step("charge", charge),
             "step_in_transaction": lambda: ctx.step_in_transaction("charge", charge),
             "sleep": lambda: ctx.sleep(0.01),
@@ -579,7 +580,7 @@ async def test_handlers_do_not_take_a_wait_for_an_error(app: Headrace) -> None:
             raise
         try:
             await ctx.sleep(SHORT)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the point
             seen.append("taken for an error")
         finally:
             seen.append("finally")

@@ -19,9 +19,9 @@ from typing import Any
 from headrace._worker.attempt import Attempt, Settle
 from headrace._worker.fenced import Fenced, HandlerConnections
 from headrace._worker.reports import tidy_line, tidy_progress
+from headrace._worker.running import call_through, complete_arguments, read_arguments, unwrap_outcome
 from headrace._worker.step_store import StepStore
 from headrace._worker.steps import Steps
-from headrace._worker.running import call_through, complete_arguments, read_arguments, unwrap_outcome
 from headrace.app import IMPORTING, Headrace
 from headrace.context import Context, _current
 

@@ -15,8 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headrace._worker.fenced import Fenced, HandlerConnections
-from headrace._worker.steps import Steps
 from headrace._worker.running import Threads, call_through, complete_arguments, read_arguments, unwrap_outcome
+from headrace._worker.steps import Steps
 from headrace.context import Context, _current
 from headrace.errors import DatabaseUnavailable, InvalidArguments
 

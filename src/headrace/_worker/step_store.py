@@ -1,11 +1,12 @@
-"""Where steps are loaded from and recorded: on connections of their own, so that neither settles nor handlers wait for them.
+"""Where steps are loaded from and recorded: on connections of their own, so that neither settles nor handlers wait for
+them.
 
-Opened by the first step, since most workers run none. Bound to one event loop; handlers in threads, and in process tasks,
-hand their statements over to it.
+Opened by the first step, since most workers run none. Bound to one event loop; handlers in threads, and in process
+tasks, hand their statements over to it.
 
-A statement is repeated until it is answered. The step's function has been called by then, and calling it again is worse than to
-wait; if the worker loses its lease meanwhile, it is ended, as everywhere. After an answer that was lost, `again` tells the
-database to look for what the first call recorded.
+A statement is repeated until it is answered. The step's function has been called by then, and calling it again is
+worse than to wait; if the worker loses its lease meanwhile, it is ended, as everywhere. After an answer that was
+lost, `again` tells the database to look for what the first call recorded.
 """
 
 from __future__ import annotations

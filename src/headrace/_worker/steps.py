@@ -1,19 +1,21 @@
 """The durable steps of one attempt: what earlier attempts recorded is given back, what is new is done and recorded.
 
-The n-th step that a handler asks for is the step with the ordinal n, whatever attempt asks; so all attempts must ask for the same
-steps in the same order. The first attempt has nothing to load; later ones load all steps at the first that is asked for.
+The n-th step that a handler asks for is the step with the ordinal n, whatever attempt asks; so all attempts must ask
+for the same steps in the same order. The first attempt has nothing to load; later ones load all steps at the first
+that is asked for.
 
-A step is recorded by the holder of (job, run, lease) alone, and the record holds the job's row until it is committed. So whoever
-claims the job next sees every step of the attempt before, and no two attempts record the same one. An attempt that was taken back
-gets LeaseLost from then on: its job runs elsewhere.
+A step is recorded by the holder of (job, run, lease) alone, and the record holds the job's row until it is
+committed. So whoever claims the job next sees every step of the attempt before, and no two attempts record the same
+one. An attempt that was taken back gets LeaseLost from then on: its job runs elsewhere.
 
-A sleep or a wait is recorded when it begins. Then the attempt ends with `Suspended`, which becomes "snoozed" or "waiting" when it is
-settled.
+A sleep or a wait is recorded when it begins. Then the attempt ends with `Suspended`, which becomes "snoozed" or
+"waiting" when it is settled.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import json
 import time
@@ -199,11 +201,11 @@ class Steps:
         steps = sorted((self._recorded or {}).values())
         listed = ", ".join(f'{step.ordinal} "{step.name}"' for step in steps[:10]) + (", …" if len(steps) > 10 else "")
         return StepsChanged(
-            f"step {recorded.ordinal} of job {self._attempt.id} is recorded as {_describe(recorded.kind, recorded.name)} "
-            f"(by run {recorded.run}), but this handler asks for {_describe(kind, name)}. Recorded: {listed}. The handler "
-            "was changed, or the order of its steps depends on what differs between attempts. Deploy a handler that asks "
-            "for the recorded steps first, and for new ones after them, and retry the job; or let it do everything anew: "
-            f"headrace jobs retry --from-start {self._attempt.id}"
+            f"step {recorded.ordinal} of job {self._attempt.id} is recorded as {_describe(*recorded[1:3])} "
+            f"(by run {recorded.run}), but this handler asks for {_describe(kind, name)}. Recorded: {listed}. The "
+            "handler was changed, or the order of its steps depends on what differs between attempts. Deploy a handler "
+            "that asks for the recorded steps first, and for new ones after them, and retry the job; or let it do "
+            f"everything anew: headrace jobs retry --from-start {self._attempt.id}"
         )
 
     async def _record(self, ordinal: int, kind: str, name: str, packed: str | None, took_s: float | None) -> None:
@@ -244,7 +246,8 @@ class Steps:
         if recorded is None or recorded.outcome == "waiting":
             rows = await self._store.rows(
                 "await_event", worker_id=self._worker_id, id=self._attempt.id, run=self._attempt.run, ordinal=ordinal,
-                event=name, timeout_s=MAX_WAIT_S if timeout_s is None else min(max(timeout_s, 0.0), MAX_WAIT_S), now=None,
+                event=name, timeout_s=MAX_WAIT_S if timeout_s is None else min(max(timeout_s, 0.0), MAX_WAIT_S),
+                now=None,
             )  # fmt: skip
             self._check_held(bool(rows))
             outcome, payload, left_s = rows[0]
@@ -308,11 +311,14 @@ def _return_type(name: str, function: Callable[..., Any]) -> Any:
         ConfigurationError: It says what cannot be looked up, or stored.
     """
     called = inspect.unwrap(function)
-    while hasattr(called, "func"):  # functools.partial
+    while isinstance(called, functools.partial):
         called = inspect.unwrap(called.func)
-    if not hasattr(called, "__annotations__") and not isinstance(called, type):
-        called = getattr(type(called), "__call__", called)
-    stated = getattr(called, "__annotations__", {}) if not isinstance(called, type) else {"return": called}
+    if isinstance(called, type):
+        stated: dict[str, Any] = {"return": called}
+    else:
+        if not hasattr(called, "__annotations__"):  # an object that can be called
+            called = type(called).__call__
+        stated = getattr(called, "__annotations__", {})
     if "return" not in stated:
         return Any
     holder = SimpleNamespace(__annotations__={"return": stated["return"]})
@@ -353,7 +359,9 @@ def _step(name: str) -> Iterator[None]:
 def _refuse_coroutine(name: str, returned: Any) -> Any:
     if inspect.iscoroutine(returned):
         returned.close()
-        raise ConfigurationError(f'step "{name}" is a coroutine function: await ctx.step(...) in a task that is `async def`')
+        raise ConfigurationError(
+            f'step "{name}" is a coroutine function: await ctx.step(...) in a task that is `async def`'
+        )
     return returned
 
 

@@ -1,8 +1,9 @@
 """Lets jobs run whose event has been emitted, or whose time to wait for it is over.
 
-headrace.release_waiting does it; here is only where its scans start. Events that were delivered, and jobs that were looked at, leave
-dead entries at the head of the indexes, which stay as long as some transaction may see them. So a scan starts behind what
-was found before, however many notifications there are; once a second one from the start finds what was committed late.
+headrace.release_waiting does it; here is only where its scans start. Events that were delivered, and jobs that were
+looked at, leave dead entries at the head of the indexes, which stay as long as some transaction may see them. So a
+scan starts behind what was found before, however many notifications there are; once a second one from the start
+finds what was committed late.
 """
 
 from __future__ import annotations

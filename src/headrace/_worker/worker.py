@@ -214,7 +214,11 @@ class Worker:
         self.reporting = Loop("writing reports", self.timings.report_s, self.reports.write)
         self.suspects = Loop("looking for suspects", self.timings.watch_s, self.claims.run_suspect)
         self.listener = Listener(
-            self._listen_url or url, self.app.schema, self.claims.wake, self.cancelling.hurry, self.maintenance.waiting.hurry
+            self._listen_url or url,
+            self.app.schema,
+            self.claims.wake,
+            self.cancelling.hurry,
+            self.maintenance.waiting.hurry,
         )
 
     def _release_place(self, attempt: Attempt) -> None:

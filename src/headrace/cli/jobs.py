@@ -94,7 +94,7 @@ def show_job(
     schema: Schema = "headrace",
     as_json: AsJson = False,
 ) -> None:
-    """Print the life of a job: its state, arguments and outcome, every attempt and error, its steps, and what it logged."""
+    """Print the life of a job: its state, arguments and outcome, every attempt and error, its steps and log."""
 
     async def read(app: Headrace) -> None:
         job = await app.find_job(job_id)
