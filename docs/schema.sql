@@ -761,10 +761,10 @@ CREATE FUNCTION headrace.release_waiting(events_after timestamp with time zone, 
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
     AS $$
-#variable_conflict use_column
 declare
     events text[];
     newest timestamptz;
+    delivered integer;
     looked uuid[];
     last record;
     woken text[];
@@ -793,6 +793,7 @@ begin
     select count(*), array_agg(c.queue) into released, woken from changed c;
     update headrace.event e set delivered = true
     where e.name = any(events) and not exists (select from headrace.job j where j.blocked_by = 'event:' || e.name);
+    get diagnostics delivered = row_count;
 
     looked := array(
         select j.id from headrace.job j
@@ -817,8 +818,9 @@ begin
     select array_agg(c.queue), count(*) + released into ready, released from changed c where c.over;
     perform headrace.wake_queues(woken || ready) where woken is not null or ready is not null;
 
-    more := coalesce(cardinality(events), 0) = chunk or released >= chunk or cardinality(looked) = chunk;
-    events_seen := case when more then coalesce(events_after, '-infinity') else greatest(events_after, newest) end::text;
+    -- Not because of events that are held: that would go round and round until they are free.
+    more := (cardinality(events) = chunk and delivered > 0) or released >= chunk or cardinality(looked) = chunk;
+    events_seen := case when released >= chunk then events_after else greatest(events_after, newest) end::text;
     looks_seen := case when cardinality(looked) = chunk then last.look_at else as_of end::text;
     looks_seen_id := case when cardinality(looked) = chunk then last.id else 'ffffffff-ffff-ffff-ffff-ffffffffffff' end::text;
     return next;

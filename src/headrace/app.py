@@ -31,8 +31,8 @@ from headrace.errors import (
     UnknownTask,
     did_you_mean,
 )
-from headrace.event import KEEP_EVENTS, EventInfo, check_event_name, emit_parameters
-from headrace.job import AttemptInfo, Job, JobInfo, LogLine, NewJob, State, StepInfo
+from headrace.event import KEEP_EVENTS, EventInfo, emit_parameters
+from headrace.job import AttemptInfo, Job, JobInfo, LogLine, NewJob, State, StepInfo, check_words
 from headrace.retention import Retention
 from headrace.retry import Retry
 from headrace.task import ExecutorName, Task, TaskSettings, choose_executor, default_name
@@ -459,7 +459,7 @@ class Headrace:
 
     async def find_event(self, name: str) -> EventInfo | None:
         """An event that was emitted and is not forgotten; None if there is none of this name."""
-        records = await (await self._here()).database.records("find_event", event=check_event_name(name))
+        records = await (await self._here()).database.records("find_event", event=check_words("event", name))
         return EventInfo(**records[0]) if records else None
 
     # -- asking and acting --

@@ -10,7 +10,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from headrace._arguments import find_unstorable
 from headrace.errors import ConfigurationError, InvalidArguments
-from headrace.job import check_name
+from headrace.job import check_words
 
 MAX_PAYLOAD_BYTES = 256 * 1024
 KEEP_EVENTS = timedelta(days=30)
@@ -33,18 +33,6 @@ class EventInfo:
     expires_at: datetime
 
 
-def check_event_name(name: str) -> str:
-    """Return the name if it can be stored.
-
-    Raises:
-        ConfigurationError: It cannot.
-    """
-    check_name("event", name)
-    if not name or next(find_unstorable(name), None) is not None:
-        raise ConfigurationError(f"an event's name must be text that PostgreSQL can store, and not empty: {name!r}")
-    return name
-
-
 def emit_parameters(name: str, payload: Any, keep: timedelta) -> dict[str, Any]:
     """The parameters of emit_event.sql, all as text, so that any driver can carry them.
 
@@ -54,7 +42,7 @@ def emit_parameters(name: str, payload: Any, keep: timedelta) -> dict[str, Any]:
     """
     if keep <= timedelta(0):
         raise ConfigurationError(f'event "{name}": keep must be more than nothing, not {keep}')
-    return {"event": check_event_name(name), "payload": _pack(name, payload), "keep_s": str(keep.total_seconds())}
+    return {"event": check_words("event", name), "payload": _pack(name, payload), "keep_s": str(keep.total_seconds())}
 
 
 def _pack(name: str, payload: Any) -> str:

@@ -150,6 +150,19 @@ def check_name(what: str, name: str) -> None:
         )
 
 
+def check_words(what: str, name: str) -> str:
+    """Return a name that people choose freely, if it can be stored.
+
+    Raises:
+        ConfigurationError: It cannot, or is empty.
+    """
+    check_name(what, name)
+    if not name:
+        raise ConfigurationError(f"{what} must have a name")
+    _check_storable(what, name)
+    return name
+
+
 def _check_storable(name: str, value: Any) -> None:
     for path, why in find_unstorable(value):
         where = ".".join(str(part) for part in (name, *path)).encode("utf-8", "backslashreplace").decode()

@@ -194,6 +194,27 @@ def test_a_new_wait_that_somebody_holds_is_looked_at_later(store: Store, other: 
     assert goes_on(store, attempt.id) == ("done", "1")
 
 
+def test_events_of_held_jobs_keep_nobody_busy_and_hide_no_others(store: Store, other: Store) -> None:
+    """As many as a round takes: it asks for no further round of its own, and the next one finds what comes after them."""
+    held, later = [waiting(store, f"held {i}") for i in range(3)], waiting(store, "later")
+    for event in ("held 0", "held 1", "held 2", "later"):
+        store.emit(event)
+    with other.conn.transaction():
+        other.ask("select from headrace.job where id = any(%s::uuid[]) for update", [held])
+        mark: list[Any] = ["-infinity", "-infinity", "00000000-0000-0000-0000-000000000000"]
+        released, mores = [], []
+        for _ in range(3):
+            ((count, more, *mark),) = store.rows(
+                "release_waiting", events_after=mark[0], looks_after=mark[1], looks_after_id=mark[2], chunk=3, now=None
+            )
+            released.append(count)
+            mores.append(more)
+        assert sum(released) == 1
+        assert mores == [False, False, False]
+        assert store.state(later) == "queued"
+    assert store.release_waiting() == 3
+
+
 @pytest.mark.direct
 def test_one_worker_at_a_time_lets_them_run(store: Store, other: Store) -> None:
     """The lock is the transaction's."""

@@ -364,6 +364,59 @@ async def test_a_wait_in_a_step_is_refused(app: Headrace, wait: str) -> None:
         await job.result(5)
 
 
+@pytest.mark.parametrize("name", ["", "x" * 301, "a\x00b", "\ud800", 7])
+async def test_names_that_cannot_be_stored_are_refused(app: Headrace, name: Any) -> None:
+    """Before anything is called, and however often it is tried."""
+    program = Program()
+
+    @app.task(retry=Retry(attempts=1))
+    async def named(ctx: Context, how: str) -> None:
+        await (ctx.wait_for_event(name) if how == "event" else ctx.step(name, program.do, "it"))
+
+    for how in ("step", "event"):
+        job = await named.enqueue(how)
+        await drain(app)
+        with pytest.raises(JobFailed, match=how):
+            await job.result(5)
+    assert not program.calls
+
+
+async def test_a_changed_step_in_a_task_group_fails_the_job(app: Headrace) -> None:
+    """Also when it comes wrapped: trying again cannot help."""
+
+    @app.task(retry=AT_ONCE)
+    async def grouped(ctx: Context) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ctx.step(f"step of run {ctx.job.run}", lambda: None))
+        raise RuntimeError("again")
+
+    job = await grouped.enqueue()
+    await drain(app)
+    with pytest.raises(JobFailed, match='recorded as "step of run 1"'):
+        await job.result(5)
+    assert (await job.info()).run == 2
+
+
+async def test_nothing_is_done_after_a_wait_that_was_swallowed(app: Headrace) -> None:
+    """A handler that catches everything gets the wait again at its next step, which is not called."""
+    program = Program()
+
+    @app.task
+    async def stubborn(ctx: Context) -> str:
+        try:
+            await ctx.sleep(SHORT)
+        except BaseException:  # noqa: BLE001 - the mistake
+            pass
+        return await ctx.step("a", program.do, "a")
+
+    job = await stubborn.enqueue()
+    await drain(app)
+    assert not program.calls
+    assert (await job.info()).state is State.SCHEDULED
+    async with working(app):
+        assert await job.result(PATIENCE_S) == "a 1"
+
+
 async def test_the_sync_words_in_a_coroutine_are_refused(app: Headrace) -> None:
     """They would wait for the loop that they block."""
 

@@ -153,11 +153,13 @@ class Attempt:
             return self.handed_back()
         if self.timed_out is not None:
             return self.failed_attempt(TimeoutError(self.timed_out), "timeout")
-        match _suspension_in(error):
+        match _deciding(error):
             case Suspended(event=None) as sleep:
                 return self.snoozed(sleep.wait_s)
             case Suspended(event=str(event)) as wait:
                 return self.waiting(event, wait.wait_s)
+            case StepError() as decided:
+                return self.failed(describe_error(decided, "step"))
         match error:
             case Snooze():
                 return self.snoozed(error.wait.total_seconds())
@@ -167,8 +169,6 @@ class Attempt:
                 return self.failed({"kind": "failed", "message": error.reason})
             case UnknownTask() if not self.started:
                 return self.parked()
-            case StepError():
-                return self.failed(describe_error(error, "step"))
             case InvalidArguments() if not self.started:
                 return self.failed({"kind": "arguments", "message": str(error)})
         if self.cancel_reason is not None:
@@ -190,18 +190,18 @@ class Attempt:
         return json.dumps({"done": done, "total": total, "message": message})
 
 
-def _suspension_in(error: BaseException) -> Suspended | None:
-    """What ended the attempt, if all that ended it is that the job waits; of several waits the first to be over.
+def _deciding(error: BaseException) -> BaseException:
+    """What decides about an attempt of those errors that an `asyncio.TaskGroup` raises together.
 
-    They come in a group where the handler waits in an `asyncio.TaskGroup`.
+    A step's error; or, if all are waits, the one that is over first; otherwise the group as a whole.
     """
-    if isinstance(error, Suspended):
-        return error
     if not isinstance(error, BaseExceptionGroup):
-        return None
-    inside = [_suspension_in(part) for part in error.exceptions]
-    waits = [wait for wait in inside if wait is not None]
-    return min(waits, key=lambda wait: wait.wait_s) if len(waits) == len(inside) else None
+        return error
+    inside = [_deciding(part) for part in error.exceptions]
+    waits = [part for part in inside if isinstance(part, Suspended)]
+    if len(waits) == len(inside):
+        return min(waits, key=lambda wait: wait.wait_s)
+    return next((part for part in inside if isinstance(part, StepError)), error)
 
 
 def pack_result(result: Any) -> str:

@@ -1,5 +1,6 @@
-"""Where steps are loaded from and recorded: on connections of their own, so that neither settles nor handlers wait for
-them.
+"""Where steps are loaded from and recorded.
+
+On connections of their own, so that neither settles nor handlers wait for them.
 
 Opened by the first step, since most workers run none. Bound to one event loop; handlers in threads, and in process
 tasks, hand their statements over to it.

@@ -24,15 +24,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, get_args, get_origin, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 
 from headrace._store.sql import query
 from headrace._worker.attempt import MAX_WAIT_S, pack_result
 from headrace.errors import ConfigurationError, EventTimeout, LeaseLost, StepError, StepsChanged
-from headrace.event import check_event_name
-from headrace.job import check_name
+from headrace.job import check_words
 from headrace.outcomes import Suspended
 
 if TYPE_CHECKING:
@@ -78,7 +77,8 @@ class Steps:
         self._recorded: dict[int, Recorded] | None = {} if attempt.run == 1 else None
         self._loaded_at = time.monotonic()
         self._asked = 0
-        self._refusal: Exception | None = None
+        self._refusal: BaseException | None = None
+        """What every further step gets: the attempt is over."""
 
     # -- in coroutines --
 
@@ -181,7 +181,7 @@ class Steps:
     def _refuse(self, name: str) -> None:
         if self._refusal is not None:
             raise self._refusal
-        check_name("step", name)
+        check_words("step", name)
         if self._attempt.settled:
             raise ConfigurationError(
                 f'step "{name}" comes after ctx.transaction(), in which the job has succeeded: put it before'
@@ -239,10 +239,14 @@ class Steps:
         else:
             wait_s = (recorded.left_s or 0.0) - (time.monotonic() - self._loaded_at)
         if wait_s > 0:
-            raise Suspended(wait_s)
+            self._suspend(Suspended(wait_s))
+
+    def _suspend(self, suspended: Suspended) -> NoReturn:
+        self._refusal = suspended
+        raise suspended
 
     async def _wait_for_event(self, name: str, timeout_s: float | None) -> Any:
-        ordinal, recorded = await self._ask("event", check_event_name(name))
+        ordinal, recorded = await self._ask("event", check_words("event", name))
         if recorded is None or recorded.outcome == "waiting":
             rows = await self._store.rows(
                 "await_event", worker_id=self._worker_id, id=self._attempt.id, run=self._attempt.run, ordinal=ordinal,
@@ -254,12 +258,11 @@ class Steps:
         else:
             outcome, payload, left_s = recorded.outcome, recorded.result, 0.0
         match outcome:
-            case "done":
-                return None if payload is None else json.loads(payload)
+            case "waiting":
+                self._suspend(Suspended(left_s, name))
             case "timed_out":
                 raise EventTimeout(f'the event "{name}" was not emitted in the time that job {self._attempt.id} waited')
-            case _:
-                raise Suspended(left_s, name)
+        return None if payload is None else json.loads(payload)
 
 
 class _Kept:
@@ -342,8 +345,8 @@ def _return_type(name: str, function: Callable[..., Any]) -> Any:
 def _refuse_inside(name: str) -> None:
     if (outer := _inside.get()) is not None:
         raise ConfigurationError(
-            f'step "{name}" is asked for inside of step "{outer}", which stores its result as a whole: ask for steps in '
-            "the handler, one after the other"
+            f'step "{name}" is asked for inside of step "{outer}", which stores its result as a whole: ask for steps '
+            "in the handler, one after the other"
         )
 
 

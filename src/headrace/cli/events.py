@@ -35,7 +35,7 @@ def emit(
     url: Url = None,
     schema: Schema = "headrace",
 ) -> None:
-    """Say that something has happened: jobs that wait for it go on. Only the first time counts; a second exits with 1."""
+    """Say that something has happened: jobs that wait for it go on. Only the first emit counts; others exit with 1."""
     value = _read_json(payload)
     if not with_app(url, schema, lambda app: app.emit(name, value, keep=keep)):
         print_error(f'event "{name}" was emitted before: nothing is changed. See `headrace events show {name}`')
