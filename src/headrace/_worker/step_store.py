@@ -24,7 +24,8 @@ from headrace.errors import ConfigurationError, DatabaseUnavailable
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-MAX_CONNECTIONS = 4
+MAX_CONNECTIONS = 10
+"""As many as handlers have: a step waits for its commit, and commits that come together share it."""
 _RETRY_S = 0.25
 _log = logging.getLogger("headrace.worker")
 T = TypeVar("T")
