@@ -760,6 +760,7 @@ CREATE FUNCTION headrace.release_waiting(events_after timestamp with time zone, 
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
     AS $$
 declare
     events text[];

@@ -12,6 +12,7 @@ create or replace function headrace.release_waiting(
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
 as $$
 declare
     events text[];
