@@ -821,7 +821,9 @@ begin
 
     -- Not because of events that are held: that would go round and round until they are free.
     more := (cardinality(events) = chunk and delivered > 0) or released >= chunk or cardinality(looked) = chunk;
-    events_seen := case when released >= chunk then events_after else greatest(events_after, newest) end::text;
+    -- Those who emit at the same time commit one after the other: a look begins some seconds before the last one.
+    events_seen := case when released >= chunk then events_after when cardinality(events) = chunk then newest
+                        else greatest(events_after, now() - interval '5 seconds') end::text;
     looks_seen := case when cardinality(looked) = chunk then last.look_at else as_of end::text;
     looks_seen_id := case when cardinality(looked) = chunk then last.id else 'ffffffff-ffff-ffff-ffff-ffffffffffff' end::text;
     return next;
