@@ -309,8 +309,9 @@ class Programs(RuleBasedStateMachine):
             self.offset_s += 6 * HOUR_S
             self.store.release_waiting(self.now())
             self.store.promote(FAR_FUTURE)
-            self.claim(0, suspects=False)
-            self.claim(1, suspects=True)
+            for _ in self.programs:  # some attempt of each, however many there are
+                self.claim(0, suspects=False)
+                self.claim(1, suspects=True)
             self.work_off()
         for zombie in zombies:
             self.attempts = [zombie]
