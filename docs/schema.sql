@@ -204,6 +204,59 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.announce_event() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if exists (select from headrace.job j where j.blocked_by = 'event:' || new.name)
+       and pg_try_advisory_xact_lock(headrace.lock_key(), 6) then
+        perform pg_notify('headrace_event', '');
+    end if;
+    return null;
+end
+$$;
+
+CREATE FUNCTION headrace.await_event(worker bigint, job_id uuid, run integer, ordinal integer, event text, timeout_s double precision, as_of timestamp with time zone DEFAULT now()) RETURNS TABLE(outcome text, payload text, left_s double precision)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+    since timestamptz := headrace.uuid7_floor(job_id);
+    until timestamptz := greatest(now(), as_of) + interval '1 day';
+    recorded record;
+    emitted record;
+begin
+    if not headrace.hold_attempt(worker, job_id, run) then
+        return;
+    end if;
+    select s.outcome, s.result, s.wakes_at into recorded
+    from headrace.step s
+    where s.job_id = await_event.job_id and s.ordinal = await_event.ordinal and s.recorded_at >= since and s.recorded_at < until;
+    if recorded.outcome in ('done', 'timed_out') then
+        return query select recorded.outcome, recorded.result::text, 0::double precision;
+        return;
+    end if;
+    select e.name, e.payload into emitted from headrace.event e where e.name = event;
+    left_s := coalesce(extract(epoch from recorded.wakes_at - as_of)::double precision, timeout_s);
+    outcome := case when emitted.name is not null then 'done' when left_s <= 0 then 'timed_out' else 'waiting' end;
+    payload := emitted.payload::text;
+    if recorded.outcome is null then
+        insert into headrace.step (job_id, ordinal, run, kind, name, outcome, recorded_at, finished_at, wakes_at, result)
+        values (await_event.job_id, await_event.ordinal, await_event.run, 'event', event, await_event.outcome, now(),
+                case when await_event.outcome <> 'waiting' then now() end, as_of + make_interval(secs => timeout_s),
+                emitted.payload);
+    elsif outcome <> 'waiting' then
+        update headrace.step s
+        set outcome = await_event.outcome, run = await_event.run, finished_at = now(), result = emitted.payload
+        where s.job_id = await_event.job_id and s.ordinal = await_event.ordinal and s.recorded_at >= since
+          and s.recorded_at < until;
+    end if;
+    return next;
+end
+$$;
+
 CREATE FUNCTION headrace.backfill_schedule(schedule text, tenant text, moments jsonb) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -711,7 +764,7 @@ declare
     made integer := 0;
 begin
     perform pg_advisory_xact_lock(headrace.lock_key(), 3);
-    foreach parent in array array['job_history_short', 'job_history_normal', 'job_history_long', 'attempt', 'job_log', 'payload']
+    foreach parent in array array['job_history_short', 'job_history_normal', 'job_history_long', 'attempt', 'job_log', 'payload', 'step']
     loop
         for day in select d::date from generate_series(first_day::timestamp, last_day::timestamp, interval '1 day') d
         loop
@@ -813,6 +866,7 @@ begin
     )
     select array_agg(d.id) into gone from (select u.id from unfinished u union all select f.id from finished f) d;
     delete from headrace.attempt a where a.job_id = any(gone) and a.finished_at >= since;
+    delete from headrace.step s where s.job_id = any(gone) and s.recorded_at >= since;
     delete from headrace.job_log l where l.job_id = any(gone) and l.logged_at >= since;
     delete from headrace.payload p where p.job_id = any(gone) and p.created_at >= since;
     delete from headrace.job_progress g where g.job_id = any(gone);
@@ -833,15 +887,11 @@ begin
     if not found then
         return false;
     end if;
-    if p.keep is not null then
-        if p.day + 1 + p.keep > (as_of at time zone 'utc') then
-            return false;
-        end if;
-    else
-        -- A payload's day goes when no job, finished or not, that was enqueued on it keeps its arguments there.
-        if p.day + 1 > (as_of at time zone 'utc')::date then
-            return false;
-        end if;
+    if p.day + 1 + coalesce(p.keep, interval '0') > (as_of at time zone 'utc') then
+        return false;
+    end if;
+    if p.parent in ('payload', 'step') then
+        -- Not while a job, finished or not, keeps its arguments or its steps there.
         execute format(
             'select exists (select from headrace.%I x
                             where (select true from headrace.job j where j.id = x.job_id)
@@ -855,6 +905,32 @@ begin
     return true;
 exception when lock_not_available then
     return false;
+end
+$$;
+
+CREATE FUNCTION headrace.emit(event text, payload jsonb DEFAULT NULL::jsonb, keep interval DEFAULT '30 days'::interval) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+    if coalesce(event, '') = '' or octet_length(event) > 300 then
+        raise exception using errcode = 'HR003',
+            message = format('the name of an event must have 1 to 300 bytes, not %s: %s', coalesce(octet_length(event), 0), left(event, 100));
+    end if;
+    -- JSONB's text has spaces that a client's has not: twice the 256 KiB that clients hold to.
+    if octet_length(payload::text) > 524288 then
+        raise exception using errcode = 'HR003',
+            message = format('the payload of event "%s" is %s bytes long, at most 524288 are allowed', event, octet_length(payload::text));
+    end if;
+    if keep <= interval '0' then
+        raise exception using errcode = 'HR003', message = format('event "%s": keep must be more than nothing, not %s', event, keep);
+    end if;
+    insert into headrace.event as e (name, payload, expires_at) values (emit.event, emit.payload, now() + emit.keep)
+    on conflict (name) do update
+        set payload = excluded.payload, emitted_at = excluded.emitted_at, expires_at = excluded.expires_at, delivered = false
+        where e.expires_at <= now();
+    return found;
 end
 $$;
 
@@ -979,7 +1055,7 @@ begin
         where j.id = any(ids) and j.id = o.id and j.run = o.run
           and (worker is null or (j.worker_id = worker and j.state = 'running'))
           and (j.cancel_reason is not null or o.outcome in ('succeeded', 'failed', 'cancelled'))
-        returning j.*, o.result, o.error, o.progress,
+        returning j.*, o.result, case when o.outcome <> 'waiting' then o.error end as error, o.progress,
             (case when o.outcome = 'succeeded' or (o.outcome = 'failed' and j.cancel_reason is null)
                   then o.outcome else 'cancelled' end)::headrace.job_state as final
     ), told as (
@@ -1094,7 +1170,7 @@ begin
         execute format('grant usage, select on all sequences in schema %I to %I', schema, role);
         execute format('grant execute on all functions in schema %I to %I', schema, role);
     when 'enqueuer' then
-        execute format('grant execute on function headrace.enqueue, headrace.enqueue_jobs, headrace.start_workflow, '
+        execute format('grant execute on function headrace.enqueue, headrace.enqueue_jobs, headrace.emit, headrace.start_workflow, '
                        'headrace.add_to_workflow to %I', role);
     when 'viewer' then
         execute format('grant select on all tables in schema %I to %I', schema, role);
@@ -1131,6 +1207,21 @@ begin
     select lost from headrace.settle_jobs(worker, ids, runs, array_fill('handed_back'::text, array[cardinality(ids)]),
                                           array_fill(0::double precision, array[cardinality(ids)]),
                                           nothing, nothing, nothing) lost;
+end
+$$;
+
+CREATE FUNCTION headrace.hold_attempt(worker bigint, job_id uuid, run integer, patient boolean DEFAULT false) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if not patient then
+        perform set_config('lock_timeout', '200ms', true);
+    end if;
+    perform from headrace.job j
+    where j.id = hold_attempt.job_id and j.run = hold_attempt.run and j.worker_id = worker and j.state = 'running'
+    for no key update;
+    return found;
 end
 $$;
 
@@ -1215,12 +1306,30 @@ CREATE FUNCTION headrace.list_partitions() RETURNS TABLE(name text, parent text,
     AS $$
     select c.relname, p.relname, to_date(right(c.relname, 8), 'YYYYMMDD'),
            case when p.relname like 'job\_history\_%' then headrace.class_age(substr(p.relname, 13)::headrace.retention)
-                when p.relname in ('attempt', 'job_log') then headrace.class_age('long') end
+                when p.relname in ('attempt', 'job_log', 'step') then headrace.class_age('long') end
     from pg_inherits i
     join pg_class c on c.oid = i.inhrelid
     join pg_class p on p.oid = i.inhparent
     join pg_namespace n on n.oid = p.relnamespace and n.oid = (select relnamespace from pg_class where oid = 'headrace.job'::regclass)
-    where p.relname in ('job_history_short', 'job_history_normal', 'job_history_long', 'attempt', 'job_log', 'payload')
+    where p.relname in ('job_history_short', 'job_history_normal', 'job_history_long', 'attempt', 'job_log', 'payload', 'step')
+$$;
+
+CREATE FUNCTION headrace.load_steps(job_id uuid, as_of timestamp with time zone DEFAULT now()) RETURNS TABLE(ordinal integer, kind text, name text, run integer, outcome text, result text, left_s double precision)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+    since timestamptz := headrace.uuid7_floor(job_id);
+    until timestamptz := greatest(now(), as_of) + interval '1 day';
+begin
+    return query
+    select s.ordinal, s.kind, s.name, s.run, s.outcome, s.result::text,
+           extract(epoch from s.wakes_at - as_of)::double precision
+    from headrace.step s
+    where s.job_id = load_steps.job_id and s.recorded_at >= since and s.recorded_at < until
+    order by s.ordinal;
+end
 $$;
 
 CREATE FUNCTION headrace.lock_key() RETURNS integer
@@ -1678,6 +1787,26 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.record_step(worker bigint, job_id uuid, run integer, ordinal integer, kind text, name text, result text, took_s double precision, wait_s double precision, patient boolean, again boolean, as_of timestamp with time zone DEFAULT now()) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+    if not headrace.hold_attempt(worker, job_id, run, patient) then
+        return false;
+    end if;
+    -- A statement of its own: it sees what was committed while the one above waited.
+    if again and exists (select from headrace.load_steps(job_id) s where s.ordinal = record_step.ordinal) then
+        return true;
+    end if;
+    insert into headrace.step (job_id, ordinal, run, kind, name, outcome, recorded_at, finished_at, wakes_at, took_s, result)
+    values (job_id, ordinal, run, kind, name, case when wait_s is null then 'done' else 'waiting' end, now(),
+            case when wait_s is null then now() end, as_of + make_interval(secs => wait_s), took_s, result::jsonb);
+    return true;
+end
+$$;
+
 CREATE FUNCTION headrace.release_jobs(worker bigint, ids uuid[], runs integer[], outcomes text[], waits_s double precision[], errors text[]) RETURNS SETOF uuid
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1695,23 +1824,25 @@ begin
         from headrace.job j
         join unnest(ids, runs, outcomes, waits_s, errors) as o(id, run, outcome, wait_s, error) on o.id = j.id and o.run = j.run
         where j.id = any(ids) and j.state = 'running' and (worker is null or j.worker_id = worker) and j.cancel_reason is null
-          and o.outcome in ('retried', 'snoozed', 'handed_back', 'parked', 'lost')
+          and o.outcome in ('retried', 'snoozed', 'handed_back', 'parked', 'waiting', 'lost')
         order by j.id
         for no key update of j
     ), changed as (
         update headrace.job j
-        set state = (case when h.outcome = 'parked' then 'blocked'
+        set state = (case when h.outcome in ('parked', 'waiting') then 'blocked'
                           when h.outcome in ('handed_back', 'lost') or h.wait_s <= 0 then 'queued'
                           else 'scheduled' end)::headrace.job_state,
             position = case when h.outcome in ('handed_back', 'lost')
                             then case when j.position > 0 then j.position - 4611686018427387904 else j.position end
-                            when h.outcome <> 'parked' and h.wait_s <= 0 then nextval('headrace.job_position') end,
-            run_at = case when h.outcome in ('retried', 'snoozed') then now() + make_interval(secs => h.wait_s)
+                            when h.outcome not in ('parked', 'waiting') and h.wait_s <= 0 then nextval('headrace.job_position') end,
+            run_at = case when h.outcome in ('retried', 'snoozed', 'waiting') then now() + make_interval(secs => h.wait_s)
                           else j.run_at end,
+            look_at = case when h.outcome = 'waiting' then now() end,
             attempts = j.attempts + (h.outcome = 'retried')::integer,
             suspicion = case h.outcome when 'lost' then j.suspicion + 1
                                        when 'handed_back' then j.suspicion else 0 end,
-            blocked_by = case when h.outcome = 'parked' then 'task' end,
+            blocked_by = case h.outcome when 'parked' then 'task'
+                                        when 'waiting' then 'event:' || (h.error::jsonb ->> 'event') end,
             worker_id = 0
         from held h
         where j.id = h.id and j.id = any(ids)
@@ -1730,6 +1861,80 @@ begin
     delete from headrace.job_progress g where g.job_id = any(released);
     perform headrace.wake_queues(woken) where woken is not null;
     return query select unnest(released);
+end
+$$;
+
+CREATE FUNCTION headrace.release_waiting(events_after timestamp with time zone, looks_after timestamp with time zone, looks_after_id uuid, chunk integer, as_of timestamp with time zone DEFAULT now()) RETURNS TABLE(released integer, more boolean, events_seen text, looks_seen text, looks_seen_id text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    events text[];
+    newest timestamptz;
+    delivered integer;
+    looked uuid[];
+    last record;
+    woken text[];
+    ready text[];
+begin
+    if not pg_try_advisory_xact_lock(headrace.lock_key(), 7) then
+        return;
+    end if;
+    select array_agg(e.name), max(e.emitted_at) into events, newest
+    from (select e.name, e.emitted_at from headrace.event e
+          where not e.delivered and e.emitted_at >= events_after
+          order by e.emitted_at, e.name
+          limit chunk
+          for no key update skip locked) e;
+    with waiting as (
+        select j.id from headrace.job j
+        where j.blocked_by = any(array(select 'event:' || e from unnest(events) e))
+        limit chunk
+        for no key update skip locked
+    ), changed as (
+        update headrace.job j
+        set state = 'queued', position = nextval('headrace.job_position'), blocked_by = null, look_at = null, run_at = now()
+        where j.id = any(array(select w.id from waiting w))
+        returning j.queue
+    )
+    select count(*), array_agg(c.queue) into released, woken from changed c;
+    update headrace.event e set delivered = true
+    where e.name = any(events) and not exists (select from headrace.job j where j.blocked_by = 'event:' || e.name);
+    get diagnostics delivered = row_count;
+
+    looked := array(
+        select j.id from headrace.job j
+        where j.look_at is not null and j.look_at <= as_of and (j.look_at, j.id) > (looks_after, looks_after_id)
+        order by j.look_at, j.id
+        limit chunk
+        for no key update skip locked);
+    select j.look_at, j.id into last from headrace.job j where j.id = any(looked) order by j.look_at desc, j.id desc limit 1;
+    with changed as (
+        update headrace.job j
+        set state = (case when o.over then 'queued' else 'blocked' end)::headrace.job_state,
+            position = case when o.over then nextval('headrace.job_position') end,
+            blocked_by = case when not o.over then j.blocked_by end,
+            look_at = case when not o.over then j.run_at end,
+            run_at = case when o.over then now() else j.run_at end
+        from (select w.id, w.run_at <= as_of
+                     or exists (select from headrace.event e where e.name = substr(w.blocked_by, 7)) as over
+              from headrace.job w where w.id = any(looked)) o
+        where j.id = o.id and j.id = any(looked)
+        returning j.queue, o.over
+    )
+    select array_agg(c.queue), count(*) + released into ready, released from changed c where c.over;
+    perform headrace.wake_queues(woken || ready) where woken is not null or ready is not null;
+
+    -- Not because of events that are held: that would go round and round until they are free.
+    more := (cardinality(events) = chunk and delivered > 0) or released >= chunk or cardinality(looked) = chunk;
+    -- Those who emit at the same time commit one after the other: a look begins some seconds before the last one.
+    events_seen := case when released >= chunk then events_after when cardinality(events) = chunk then newest
+                        else greatest(events_after, now() - interval '5 seconds') end::text;
+    looks_seen := case when cardinality(looked) = chunk then last.look_at else as_of end::text;
+    looks_seen_id := case when cardinality(looked) = chunk then last.id else 'ffffffff-ffff-ffff-ffff-ffffffffffff' end::text;
+    return next;
 end
 $$;
 
@@ -1849,14 +2054,16 @@ CREATE FUNCTION headrace.retention_class(age interval) RETURNS headrace.retentio
                 else 'long'::headrace.retention end
 $$;
 
-CREATE FUNCTION headrace.retry_jobs(ids uuid[], new_args jsonb DEFAULT NULL::jsonb) RETURNS SETOF uuid
+CREATE FUNCTION headrace.retry_jobs(ids uuid[], new_args jsonb DEFAULT NULL::jsonb, from_start boolean DEFAULT false) RETURNS SETOF uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
     AS $$
 declare
     large boolean := coalesce(octet_length(new_args::text) > 2048, false);
+    since timestamptz := headrace.uuid7_floor_of(ids);
     revived uuid[];
+    repeated uuid[];
     hastened uuid[];
     woken text[];
 begin
@@ -1895,13 +2102,14 @@ begin
         insert into headrace.workflow_change (workflow_id, job_id, state)
         select p.workflow_id, p.id, 'blocked' from put_back p where p.workflow_id is not null
     )
-    select array_agg(p.id), array_agg(p.queue) into revived, woken from put_back p;
+    select array_agg(p.id), array_agg(p.queue), array_agg(p.id) filter (where g.state = 'succeeded') into revived, woken, repeated
+    from put_back p join gone g on g.id = p.id;
     with waiting as (
         select j.id from headrace.job j
-        where j.id = any(retry_jobs.ids) and j.state = 'scheduled' order by j.id for no key update skip locked
+        where j.id = any(retry_jobs.ids) and (j.state = 'scheduled' or j.look_at is not null) order by j.id for no key update skip locked
     ), changed as (
         update headrace.job j
-        set state = 'queued', position = nextval('headrace.job_position'), run_at = now(),
+        set state = 'queued', position = nextval('headrace.job_position'), run_at = now(), blocked_by = null, look_at = null,
             created_at = case when large then now() else j.created_at end,
             args = case when new_args is null then j.args when not large then new_args end
         from waiting w where j.id = w.id
@@ -1912,6 +2120,12 @@ begin
         insert into headrace.payload (job_id, created_at, args) select c.id, now(), new_args from changed c where large
     )
     select array_agg(c.id), woken || array_agg(c.queue) into hastened, woken from changed c;
+    if from_start then
+        repeated := revived || hastened;
+    end if;
+    if repeated is not null then
+        delete from headrace.step s where s.job_id = any(repeated) and s.recorded_at >= since;
+    end if;
     perform headrace.wake_queues(woken) where woken is not null;
     return query select unnest(revived || hastened);
 end
@@ -2516,6 +2730,14 @@ CREATE TABLE headrace.enqueue_key (
     expires_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE headrace.event (
+    name text NOT NULL,
+    payload jsonb,
+    emitted_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    delivered boolean DEFAULT false NOT NULL
+);
+
 CREATE TABLE headrace.flow_gate (
     limit_id bigint NOT NULL,
     key text NOT NULL COLLATE pg_catalog."C",
@@ -2635,7 +2857,8 @@ CREATE TABLE headrace.job (
     workflow_id uuid,
     feeds boolean,
     inputs jsonb,
-    lane text COLLATE pg_catalog."C"
+    lane text COLLATE pg_catalog."C",
+    look_at timestamp with time zone
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_cost_delay='0', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='50000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='20000', vacuum_truncate=off, toast.autovacuum_vacuum_threshold='1000', toast.autovacuum_vacuum_scale_factor='0');
 
@@ -2886,6 +3109,21 @@ CREATE TABLE headrace.schema_version (
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE headrace.step (
+    job_id uuid NOT NULL,
+    ordinal integer NOT NULL,
+    run integer NOT NULL,
+    kind text NOT NULL,
+    name text NOT NULL,
+    outcome text NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    wakes_at timestamp with time zone,
+    took_s double precision,
+    result jsonb
+)
+PARTITION BY RANGE (recorded_at);
+
 CREATE TABLE headrace.task (
     name text NOT NULL,
     queue text NOT NULL,
@@ -3005,6 +3243,9 @@ ALTER TABLE ONLY headrace.dependency
 ALTER TABLE ONLY headrace.enqueue_key
     ADD CONSTRAINT enqueue_key_pkey PRIMARY KEY (task, tenant, key);
 
+ALTER TABLE ONLY headrace.event
+    ADD CONSTRAINT event_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY headrace.flow_gate
     ADD CONSTRAINT flow_gate_pkey PRIMARY KEY (limit_id, key);
 
@@ -3063,6 +3304,10 @@ CREATE INDEX attempt_job ON ONLY headrace.attempt USING btree (job_id, run);
 
 CREATE INDEX enqueue_key_expiry ON headrace.enqueue_key USING btree (expires_at);
 
+CREATE INDEX event_expiry ON headrace.event USING btree (expires_at);
+
+CREATE INDEX event_undelivered ON headrace.event USING btree (emitted_at, name) WHERE (NOT delivered);
+
 CREATE INDEX job_blocked ON headrace.job USING btree (blocked_by, task) WHERE (blocked_by IS NOT NULL);
 
 CREATE INDEX job_claim ON headrace.job USING btree (queue, priority DESC, "position") WHERE (("position" IS NOT NULL) AND (suspicion = 0) AND (lane IS NULL));
@@ -3105,6 +3350,8 @@ CREATE INDEX job_lane ON headrace.job USING btree (queue, lane, ((- (priority)::
 
 CREATE INDEX job_log_job ON ONLY headrace.job_log USING btree (job_id, run, logged_at);
 
+CREATE INDEX job_look ON headrace.job USING btree (look_at, id) WHERE (look_at IS NOT NULL);
+
 CREATE INDEX job_suspect ON headrace.job USING btree (queue, priority DESC, "position") WHERE (("position" IS NOT NULL) AND (suspicion > 0));
 
 CREATE UNIQUE INDEX job_unique ON headrace.job USING btree (task, COALESCE(tenant, ''::text), unique_key) WHERE (unique_key IS NOT NULL);
@@ -3114,6 +3361,8 @@ CREATE INDEX payload_job ON ONLY headrace.payload USING btree (job_id);
 CREATE INDEX schedule_due_next ON headrace.schedule_due USING btree (next_due) WHERE (next_due IS NOT NULL);
 
 CREATE INDEX schedule_due_waiting ON headrace.schedule_due USING btree (schedule, tenant) WHERE has_waiting;
+
+CREATE INDEX step_job ON ONLY headrace.step USING btree (job_id, ordinal);
 
 CREATE INDEX tick_fired ON headrace.tick USING btree (fired_at);
 
@@ -3158,6 +3407,8 @@ ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_short_
 ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_history_short_state_finished_at_id_idx;
 
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_short_task_state_finished_at_idx;
+
+CREATE CONSTRAINT TRIGGER event_announced AFTER INSERT OR UPDATE OF emitted_at ON headrace.event DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION headrace.announce_event();
 
 CREATE TRIGGER flow_release_wake AFTER INSERT ON headrace.flow_release FOR EACH ROW EXECUTE FUNCTION headrace.wake_for_slots();
 

@@ -84,6 +84,16 @@ async def loop_name_in_a_process() -> str:
     return type(asyncio.get_running_loop()).__module__
 
 
+@app.task(name="order", retry=ONCE)
+async def order(ctx: Context, fails: bool = False) -> str:
+    """A job of three steps, one of which waits."""
+    await ctx.step("charge", lambda: {"receipt": "x" * 200})
+    paid = await ctx.wait_for_event("paid:42", timeout=timedelta(hours=6))
+    if fails:
+        raise ValueError("after the payment")
+    return str(await ctx.step("ship", lambda: f"shipped for {paid}"))
+
+
 def _say_started(gate: str) -> None:
     Path(f"{gate}.draft").write_text(str(os.getpid()))
     Path(f"{gate}.draft").replace(f"{gate}.started")

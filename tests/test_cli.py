@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -42,6 +43,8 @@ TABLES = (
     "job_progress",
     "payload",
     "enqueue_key",
+    "step",
+    "event",
     "queue",
     "task",
     "worker",
@@ -520,7 +523,78 @@ def test_a_job_cancelled_between_attempts_shows_each_once(here: Run) -> None:
     assert [(attempt["run"], attempt["outcome"]) for attempt in job["runs"]] == [(1, "retried")]
 
 
+def test_a_waiting_job_says_for_what(here: Run) -> None:
+    """The event and the end of the wait, and the steps so far with the heads of their results; then the rest of them."""
+    job_id = enqueue(here, "order")
+    work_off()
+    shown = here("jobs", "show", job_id).out
+    assert 'waits for    the event "paid:42"' in shown
+    assert re.search(r"gives up     .*\(in 5h 59m\)|gives up     .*\(in 6h\)", shown)
+    steps = [line.split() for line in shown.splitlines() if re.match(r"\d +(charge|paid:42)", line)]
+    assert [step[:5] for step in steps] == [
+        ["1", "charge", "call", "done", "1"], ["2", "paid:42", "event", "waiting", "1"],
+    ]  # fmt: skip
+    assert steps[0][-1].endswith("x…")
+    assert steps[1][-3] == "until"
+    assert here("events", "emit", "paid:42", "7").out == 'event "paid:42" is emitted\n'
+    work_off()
+    job = here("jobs", "show", job_id, "--json").json()
+    assert [(step["name"], step["outcome"], step["run"], step["result"]) for step in job["steps"][1:]] == [
+        ("paid:42", "done", 2, 7), ("ship", "done", 2, "shipped for 7"),
+    ]  # fmt: skip
+    assert [(run["run"], run["outcome"]) for run in job["runs"]] == [(1, "waiting"), (2, "succeeded")]
+
+
+# -- events --
+
+
+def test_an_event_is_emitted_once(here: Run) -> None:
+    """A second emit is status 1, and changes nothing; `show` tells who waits, before and after."""
+    enqueue(here, "order")
+    work_off()
+    ran = here("events", "show", "paid:42")
+    assert (ran.status, ran.message) == (
+        1,
+        'error: event "paid:42" was not emitted, or is forgotten; 1 job waits for it',
+    )
+    assert here("events", "show", "paid:42", "--json").json() == {"name": "paid:42", "waiting": 1, "emitted_at": None}
+    assert here("events", "emit", "paid:42", '{"amount": 7}', "--keep", "2d").status == 0
+    ran = here("events", "emit", "paid:42", '{"amount": 8}')
+    assert ran.status == 1
+    assert 'event "paid:42" was emitted before' in ran.message
+    shown = here("events", "show", "paid:42").out
+    assert 'payload    {"amount": 7}' in shown
+    assert re.search(r"forgotten  .*\((in 2d|in 1d 23h)\)", shown)
+    assert here("events", "show", "paid:42", "--json").json()["payload"] == {"amount": 7}
+
+
+def test_a_payload_is_json(here: Run) -> None:
+    """Anything else is wrong use; without one it is null."""
+    ran = here("events", "emit", "paid:42", "{amount}")
+    assert ran.status == 2
+    assert "the payload is not JSON" in ran.message
+    assert here("events", "emit", "paid:42").status == 0
+    assert here("events", "show", "paid:42", "--json").json()["payload"] is None
+    assert here("events", "emit", "x" * 301).status == 2
+
+
 # -- jobs retry, cancel, delete --
+
+
+@pytest.mark.parametrize(("options", "runs"), [((), [1, 1]), (("--from-start",), [2, 2])])
+def test_a_retry_goes_on_after_the_last_step_or_starts_anew(
+    here: Run, options: tuple[str, ...], runs: list[int]
+) -> None:
+    """What is recorded is kept, or forgotten."""
+    here("events", "emit", "paid:42")
+    job_id = enqueue(here, "order", "fails=true")
+    work_off()
+    steps = here("jobs", "show", job_id, "--json").json()["steps"]
+    assert [step["run"] for step in steps] == [1, 1]
+    assert here("jobs", "retry", job_id, *options).status == 0
+    work_off()
+    steps = here("jobs", "show", job_id, "--json").json()["steps"]
+    assert [step["run"] for step in steps] == runs
 
 
 @pytest.mark.parametrize("command", [("show",), ("retry",), ("cancel",), ("delete", "--yes")])

@@ -11,6 +11,7 @@ from headrace.errors import (
     DuplicateJob,
     EmbeddedError,
     EnqueueError,
+    EventTimeout,
     HeadraceError,
     InvalidArguments,
     JobCancelled,
@@ -21,6 +22,8 @@ from headrace.errors import (
     QueueFull,
     ResultTimeout,
     SchemaError,
+    StepError,
+    StepsChanged,
     UnknownLimit,
     UnknownQueue,
     UnknownSchedule,
@@ -31,11 +34,12 @@ from headrace.errors import (
     WorkflowOver,
     WrongDatabase,
 )
+from headrace.event import EventInfo
 from headrace.flags import EnvironmentFlags, Flags, OpenFeatureFlags
-from headrace.job import AttemptInfo, Job, JobInfo, JobOptions, LogLine, NewJob, State, Unique
+from headrace.job import AttemptInfo, Job, JobInfo, JobOptions, LogLine, NewJob, State, StepInfo, Unique
 from headrace.limits import Breaker, Concurrency, LimitInfo, Order, RateLimit
 from headrace.middleware import Middleware
-from headrace.outcomes import Cancel, Fail, Outcome, Snooze
+from headrace.outcomes import Cancel, Fail, Outcome, Snooze, Suspended
 from headrace.retention import Keep, Retention
 from headrace.retry import Retry
 from headrace.rollout import Rollout
@@ -64,6 +68,8 @@ __all__ = [
     "EmbeddedError",
     "EnqueueError",
     "EnvironmentFlags",
+    "EventInfo",
+    "EventTimeout",
     "Fail",
     "Flags",
     "Group",
@@ -101,6 +107,10 @@ __all__ = [
     "Snooze",
     "StartedWorkflow",
     "State",
+    "StepError",
+    "StepInfo",
+    "StepsChanged",
+    "Suspended",
     "Task",
     "Tick",
     "Trigger",

@@ -33,7 +33,8 @@ from headrace.errors import (
     UnknownTask,
     did_you_mean,
 )
-from headrace.job import AttemptInfo, Job, JobInfo, LogLine, NewJob, State
+from headrace.event import KEEP_EVENTS, EventInfo, emit_parameters
+from headrace.job import AttemptInfo, Job, JobInfo, LogLine, NewJob, State, StepInfo, check_words
 from headrace.limits import Ageing, Breakers, FairShare, Limit, Limits, PauseInfo, describe, explain, merge
 from headrace.retention import Retention
 from headrace.retry import Retry
@@ -618,6 +619,49 @@ class Headrace:
             raise not_found(workflow_id)
         return workflow_info(records[0])
 
+    # -- events --
+
+    async def emit(self, name: str, payload: Any = None, *, keep: timedelta = KEEP_EVENTS, conn: Any = None) -> bool:
+        """Say that something has happened; jobs that wait for it (`Context.wait_for_event`) get the payload and go on.
+
+        Args:
+            name: Of the event, up to 300 bytes; for all tenants and tasks, so put in what tells them apart.
+            payload: What there is to say of it: anything that JSON holds, 256 KiB at most.
+            keep: For how long jobs find it that ask later, and a second emit is ignored. 30 days: more than most waits.
+            conn: Emit inside this connection's transaction; see `Task.options`.
+
+        Returns:
+            Whether this was the first emit of this name. The first payload stays, a second emit changes nothing.
+
+        Raises:
+            InvalidArguments: The payload cannot be stored.
+        """
+        parameters = emit_parameters(name, payload, keep)
+        if conn is None:
+            return bool(await (await self._here()).database.value("emit_event", **parameters))
+        foreign = adapt(conn)
+        answer = foreign.rows(query("emit_event", self.schema), parameters)
+        ((first,),) = await cast("Awaitable[Any]", answer) if is_async(foreign) else cast("list[Any]", answer)
+        return bool(first)
+
+    def emit_sync(self, name: str, payload: Any = None, *, keep: timedelta = KEEP_EVENTS, conn: Any = None) -> bool:
+        """`emit` for code that is not asynchronous."""
+        if conn is None:
+            return self.run_sync(self.emit(name, payload, keep=keep))
+        foreign = adapt(conn)
+        if is_async(foreign):
+            raise ConfigurationError(
+                f"a {type(conn).__name__} is asynchronous: await emit(...) instead of emit_sync(...)"
+            )
+        parameters = emit_parameters(name, payload, keep)
+        ((first,),) = cast("SyncForeign", foreign).rows(query("emit_event", self.schema), parameters)
+        return bool(first)
+
+    async def find_event(self, name: str) -> EventInfo | None:
+        """An event that was emitted and is not forgotten; None if there is none of this name."""
+        records = await (await self._here()).database.records("find_event", event=check_words("event", name))
+        return EventInfo(**records[0]) if records else None
+
     # -- asking and acting --
 
     async def database(self) -> Database:
@@ -645,10 +689,21 @@ class Headrace:
         rows = await (await self._here()).database.rows("cancel_jobs", ids=_job_ids(job_ids), reason=reason)
         return {UUID(job_id): outcome for job_id, outcome in rows}
 
-    async def retry_jobs(self, job_ids: Sequence[UUID | str], args: dict[str, Any] | None = None) -> list[UUID]:
-        """Run finished jobs again, and waiting ones now; with other arguments if given. The ids that will run."""
+    async def retry_jobs(
+        self, job_ids: Sequence[UUID | str], args: dict[str, Any] | None = None, *, from_start: bool = False
+    ) -> list[UUID]:
+        """Run finished jobs again, and those that wait for a time or an event now; the ids that will run.
+
+        Args:
+            job_ids: Which.
+            args: Other arguments, all of them.
+            from_start: Forget their recorded steps. Otherwise jobs that failed or were cancelled go on after the last
+                step that is recorded, with other arguments too; a job that succeeded always starts anew.
+        """
         packed = json.dumps(args) if args is not None else None
-        rows = await (await self._here()).database.rows("retry_jobs", ids=_job_ids(job_ids), args=packed)
+        rows = await (await self._here()).database.rows(
+            "retry_jobs", ids=_job_ids(job_ids), args=packed, from_start=from_start
+        )
         return [UUID(row[0]) for row in rows]
 
     async def delete_jobs(self, job_ids: Sequence[UUID | str]) -> list[UUID]:
@@ -694,6 +749,11 @@ class Headrace:
         """A job's attempts before its last, oldest first."""
         records = await (await self._here()).database.records("list_attempts", id=_job_ids([job_id])[0])
         return [AttemptInfo(**record) for record in records]
+
+    async def list_steps(self, job_id: UUID | str) -> list[StepInfo]:
+        """What a job's attempts recorded of its steps, in the handler's order."""
+        records = await (await self._here()).database.records("list_steps", id=_job_ids([job_id])[0])
+        return [StepInfo(**record) for record in records]
 
     async def list_logs(self, job_id: UUID | str, limit: int = 1000) -> list[LogLine]:
         """What a job's handler logged, oldest first."""

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 from uuid import UUID
+
+from headrace.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    import psycopg
+
+P = ParamSpec("P")
+R = TypeVar("R")
 _current: ContextVar[Context] = ContextVar("headrace_context")
 
 
@@ -60,6 +68,37 @@ class Reporter(Protocol):
     def set_result(self, value: Any) -> None:
         """Set what the fenced transaction records as the result."""
 
+    def steps(self) -> StepKeeper:
+        """The attempt's durable steps."""
+
+
+class StepKeeper(Protocol):
+    """Does what was not done before, and records it; each method for coroutines, and for threads."""
+
+    async def call(self, name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Call the function, or give what it returned to an earlier attempt."""
+
+    def call_sync(self, name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """The same."""
+
+    async def call_in_transaction(self, name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """The same, with a connection, in whose transaction the step is recorded."""
+
+    def call_in_transaction_sync(self, name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """The same."""
+
+    async def sleep(self, seconds: float) -> None:
+        """End the attempt, unless the sleep is over."""
+
+    def sleep_sync(self, seconds: float) -> None:
+        """The same."""
+
+    async def wait_for_event(self, name: str, timeout_s: float | None) -> Any:
+        """Give the event's payload, or end the attempt until it is there."""
+
+    def wait_for_event_sync(self, name: str, timeout_s: float | None) -> Any:
+        """The same."""
+
 
 class FencedTransaction(Protocol):
     """`async with` in coroutines, `with` in threads and process tasks; gives the connection."""
@@ -81,13 +120,14 @@ class Context:
         cancel_reason: Why the handler should stop; None while it need not.
     """
 
-    __slots__ = ("_describe", "_job", "_reporter", "cancel_reason")
+    __slots__ = ("_describe", "_job", "_reporter", "_steps", "cancel_reason")
 
     def __init__(self, describe: Callable[[], RunningJob], reporter: Reporter) -> None:
         self.cancel_reason: str | None = None
         self._describe = describe
         self._job: RunningJob | None = None
         self._reporter = reporter
+        self._steps: StepKeeper | None = None
 
     @property
     def job(self) -> RunningJob:
@@ -140,8 +180,114 @@ class Context:
         """Set the result that the block of `transaction` records; the handler's return value comes too late for it."""
         self._reporter.set_result(value)
 
+    # -- durable steps --
+
+    def _keeper(self) -> StepKeeper:
+        if self._steps is None:
+            self._steps = self._reporter.steps()
+        return self._steps
+
+    @overload
+    async def step(self, name: str, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    async def step(self, name: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    async def step(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call a function once in the life of this job: a later attempt gets what it returned, and does not call it.
+
+        The result is stored as JSON, 256 KiB at most, and comes back as what the function's return annotation says
+        (pydantic models, dataclasses, dates), in the first attempt too. What the function raises is not stored: the
+        attempt ends with it, or goes on if the handler catches it. A step that was called and not recorded, because
+        the worker died in between, is called again.
+
+        Every attempt has to ask for the same steps in the same order; new ones go to the end. See docs/steps.md.
+
+        Args:
+            name: What to call it, where steps are shown; of a loop's steps best with what each is about.
+            function: A coroutine function; or a function, which is called right here, so it must not take long (in a
+                task that is a plain function, use `step_sync`).
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
+
+        Raises:
+            StepsChanged: An earlier attempt recorded another step here.
+            StepError: The result cannot be stored, or does not fit the annotation.
+            LeaseLost: The attempt is somebody else's by now; the result is not recorded.
+        """
+        return await self._keeper().call(name, function, args, kwargs)
+
+    def step_sync(self, name: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """`step` for handlers that are not asynchronous."""
+        return self._keeper().call_sync(name, function, args, kwargs)  # type: ignore[no-any-return]
+
+    async def step_in_transaction(
+        self,
+        name: str,
+        function: Callable[Concatenate[psycopg.AsyncConnection[Any], P], Awaitable[R]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """A `step` whose writes to the job's database happen exactly once.
+
+        The function gets a psycopg connection before its other arguments, in a transaction that also records the step:
+        both commit, or neither.
+        """
+        return await self._keeper().call_in_transaction(name, function, args, kwargs)  # type: ignore[no-any-return]
+
+    def step_in_transaction_sync(
+        self,
+        name: str,
+        function: Callable[Concatenate[psycopg.Connection[Any], P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """`step_in_transaction` for handlers that are not asynchronous."""
+        return self._keeper().call_in_transaction_sync(name, function, args, kwargs)  # type: ignore[no-any-return]
+
+    async def sleep(self, duration: timedelta | float) -> None:
+        """Wait, for hours or months, without keeping a place in a worker.
+
+        The attempt ends here (it is not spent), and once the time is over the next one skips the finished steps and
+        goes on. The end is fixed when the sleep is first asked for, by the database's clock.
+
+        Args:
+            duration: How long, as a `timedelta` or in seconds.
+        """
+        await self._keeper().sleep(_seconds("duration", duration))
+
+    def sleep_sync(self, duration: timedelta | float) -> None:
+        """`sleep` for handlers that are not asynchronous."""
+        self._keeper().sleep_sync(_seconds("duration", duration))
+
+    async def wait_for_event(self, name: str, timeout: timedelta | float | None = None) -> Any:
+        """The payload of an event that somebody emits (`Headrace.emit`), before or after, without keeping a place.
+
+        While there is none the job is blocked, without a worker. Payload or time-out, what comes first is recorded.
+
+        Args:
+            name: The event's name, the same for whoever emits it.
+            timeout: How long to wait, from the first time on; None: ten years.
+
+        Raises:
+            EventTimeout: It was not emitted in time.
+        """
+        return await self._keeper().wait_for_event(name, None if timeout is None else _seconds("timeout", timeout))
+
+    def wait_for_event_sync(self, name: str, timeout: timedelta | float | None = None) -> Any:
+        """`wait_for_event` for handlers that are not asynchronous."""
+        return self._keeper().wait_for_event_sync(name, None if timeout is None else _seconds("timeout", timeout))
+
     def __repr__(self) -> str:
         return f"<Context of job {self.job.id}, task {self.job.task}, attempt {self.job.attempt}>"
+
+
+def _seconds(what: str, given: timedelta | float) -> float:
+    seconds = given.total_seconds() if isinstance(given, timedelta) else float(given)
+    if not math.isfinite(seconds):
+        raise ConfigurationError(f"{what} must be a finite time, not {given!r}")
+    return seconds
 
 
 def current_context() -> Context:

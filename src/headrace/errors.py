@@ -27,6 +27,9 @@
     │   ├── WorkflowNotFound      no workflow has this id (any more)
     │   ├── WorkflowFailed        not all of the workflow's jobs succeeded
     │   └── ResultTimeout         the job had not finished in time (also a TimeoutError)
+    ├── StepError                 a durable step cannot be recorded, or cannot be what it was recorded as
+    │   ├── StepsChanged          the handler asks for other steps than an earlier attempt recorded
+    │   └── EventTimeout          the awaited event was not emitted in time (also a TimeoutError)
     ├── LeaseLost                 this worker no longer holds the attempt, or its lease
     └── WorkerError               a worker cannot start or go on
 
@@ -197,6 +200,21 @@ class WorkflowFailed(JobError):
 
 class ResultTimeout(JobError, TimeoutError):
     """The job, or workflow, had not finished when the time-out ran out. It goes on."""
+
+
+class StepError(HeadraceError):
+    """A durable step cannot be recorded, or cannot be what it was recorded as.
+
+    Trying again cannot help: an attempt that ends with it is the job's last.
+    """
+
+
+class StepsChanged(StepError):
+    """The handler asks for other steps than an earlier attempt of the job recorded."""
+
+
+class EventTimeout(StepError, TimeoutError):
+    """The awaited event was not emitted in time. Recorded: later attempts get it again, whatever was emitted since."""
 
 
 class LeaseLost(HeadraceError):

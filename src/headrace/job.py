@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 _SCOPES = ("unfinished", "queued")
-MAX_NAME_BYTES = {"task": 300, "schedule": 200, "queue": 200, "tenant": 200, "unique key": 1000}
+MAX_NAME_BYTES = {
+    "task": 300, "schedule": 200, "queue": 200, "tenant": 200, "unique key": 1000, "step": 300, "event": 300,
+}  # fmt: skip
 _ON_CONFLICT = ("keep", "replace", "reschedule", "reject")
 
 
@@ -151,6 +153,19 @@ def check_name(what: str, name: str) -> None:
         )
 
 
+def check_words(what: str, name: str) -> str:
+    """Return a name that people choose freely, if it can be stored.
+
+    Raises:
+        ConfigurationError: It cannot, or is empty.
+    """
+    check_name(what, name)
+    if not name:
+        raise ConfigurationError(f"{what} must have a name")
+    _check_storable(what, name)
+    return name
+
+
 def _check_storable(name: str, value: Any) -> None:
     for path, why in find_unstorable(value):
         where = ".".join(str(part) for part in (name, *path)).encode("utf-8", "backslashreplace").decode()
@@ -239,7 +254,8 @@ class AttemptInfo:
 
     Attributes:
         run: Its number among the job's claims.
-        outcome: retried, snoozed, handed_back, parked, lost; or the job's final state before it was retried by hand.
+        outcome: retried, snoozed, waiting, handed_back, parked, lost; or the job's final state before it was retried by
+            hand.
         worker_id: The lease under which it ran.
         started_at: When it was claimed.
         finished_at: When its outcome was recorded.
@@ -252,6 +268,35 @@ class AttemptInfo:
     started_at: datetime | None
     finished_at: datetime
     error: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepInfo:
+    """One recorded step of a job.
+
+    Attributes:
+        ordinal: The how-manieth step of the handler it is, from 1.
+        kind: call, sleep or event.
+        name: What the handler calls it; of an event its name.
+        run: Of the attempt that recorded it.
+        outcome: done, waiting (the sleep or the wait is not over), or timed_out (the event did not come in time).
+        recorded_at: When it was recorded: a call when it was done, others when they began to wait.
+        finished_at: When it was over; None while it waits.
+        wakes_at: When the sleep is over, or the wait for the event is given up.
+        took_s: How long the call took.
+        result: What the call returned; the event's payload.
+    """
+
+    ordinal: int
+    kind: Literal["call", "sleep", "event"]
+    name: str
+    run: int
+    outcome: Literal["done", "waiting", "timed_out"]
+    recorded_at: datetime
+    finished_at: datetime | None
+    wakes_at: datetime | None
+    took_s: float | None
+    result: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,9 +365,13 @@ class Job(Generic[R]):
         """
         return (await self._app.cancel_jobs([self.id], reason))[self.id]
 
-    async def retry(self) -> bool:
-        """Run the finished job again, or a waiting one now; whether there was anything to do."""
-        return bool(await self._app.retry_jobs([self.id]))
+    async def retry(self, *, from_start: bool = False) -> bool:
+        """Run the finished job again, or a waiting one now; whether there was anything to do.
+
+        Args:
+            from_start: Forget its recorded steps; see `Headrace.retry_jobs`.
+        """
+        return bool(await self._app.retry_jobs([self.id], from_start=from_start))
 
     async def delete(self) -> bool:
         """Delete the job and what was kept with it, unless it runs; whether it was there."""
@@ -331,6 +380,10 @@ class Job(Generic[R]):
     async def attempts(self) -> list[AttemptInfo]:
         """Its attempts before the last one, oldest first."""
         return await self._app.list_attempts(self.id)
+
+    async def steps(self) -> list[StepInfo]:
+        """What its attempts recorded of its steps, in the handler's order."""
+        return await self._app.list_steps(self.id)
 
     async def logs(self, limit: int = 1000) -> list[LogLine]:
         """What its handler logged, oldest first."""

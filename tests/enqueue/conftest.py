@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from conftest import DatabaseServer
 
 TABLES = (
-    "job", "job_history", "attempt", "job_log", "job_progress", "payload", "enqueue_key", "worker", "queue", "task",
+    "job", "job_history", "attempt", "job_log", "job_progress", "payload", "enqueue_key", "worker", "queue", "task", "event",
     "schedule", "schedule_due", "schedule_code", "tick",
     "workflow", "workflow_node", "dependency", "workflow_change",
 )  # fmt: skip

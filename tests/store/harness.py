@@ -164,10 +164,10 @@ class Store:
         """What became of the wish to cancel each job."""
         return dict(self.rows("cancel_jobs", ids=list(ids), reason=reason))
 
-    def retry(self, *ids: str, args: dict[str, Any] | None = None) -> list[str]:
+    def retry(self, *ids: str, args: dict[str, Any] | None = None, from_start: bool = False) -> list[str]:
         """An operator's retry: the ids that will run."""
         packed = None if args is None else json.dumps(args)
-        return [row[0] for row in self.rows("retry_jobs", ids=list(ids), args=packed)]
+        return [row[0] for row in self.rows("retry_jobs", ids=list(ids), args=packed, from_start=from_start)]
 
     def delete(self, *ids: str) -> list[str]:
         """The ids that are gone."""
@@ -180,6 +180,44 @@ class Store:
     def next_due_s(self) -> float | None:
         """Seconds until the next scheduled job is due."""
         return cast("float | None", self.value("next_due", now=None, after="-infinity"))
+
+    # -- steps and events --
+
+    def record(
+        self, worker: int, attempt: Claimed, ordinal: int, *, kind: str = "call", name: str = "step",
+        result: str | None = None, wait_s: float | None = None, again: bool = False, patient: bool = False,
+        now: str | None = None,
+    ) -> bool:  # fmt: skip
+        """Whether the attempt's step was recorded."""
+        return bool(self.value(
+            "record_step", worker_id=worker, id=attempt.id, run=attempt.run, ordinal=ordinal, kind=kind, name=name,
+            result=result, took_s=None, wait_s=wait_s, patient=patient, again=again, now=now,
+        ))  # fmt: skip
+
+    def steps(self, job_id: str, now: str | None = None) -> list[tuple[Any, ...]]:
+        """What an attempt finds recorded: ordinal, kind, name, run, outcome, result, seconds left."""
+        return self.rows("load_steps", id=job_id, now=now)
+
+    def await_event(
+        self, worker: int, attempt: Claimed, ordinal: int, event: str, timeout_s: float = 3600.0, now: str | None = None
+    ) -> tuple[str, str | None] | None:
+        """What came of the wait: an outcome and a payload; None if the attempt is somebody else's."""
+        rows = self.rows(
+            "await_event", worker_id=worker, id=attempt.id, run=attempt.run, ordinal=ordinal, event=event,
+            timeout_s=timeout_s, now=now,
+        )  # fmt: skip
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def emit(self, event: str, payload: Any = None, keep_s: float = 86400.0) -> bool:
+        """Whether it was the first of its name."""
+        return bool(self.value("emit_event", event=event, payload=json.dumps(payload), keep_s=str(keep_s)))
+
+    def release_waiting(self, now: str | None = None, chunk: int = 1000) -> int | None:
+        """How many jobs wait no more; None if somebody else is at it."""
+        return cast("int | None", self.value(
+            "release_waiting", events_after="-infinity", looks_after="-infinity", looks_after_id=str(UUID(int=0)),
+            chunk=chunk, now=now,
+        ))  # fmt: skip
 
     def state(self, job_id: str) -> str | None:
         """Where a job is, finished or not; None if there is no such job."""
@@ -195,8 +233,8 @@ class Store:
     def empty(self) -> None:
         """Forget unfinished jobs, workers and settings, for the next test; finished jobs disturb nobody."""
         for table in (
-            "job", "job_progress", "enqueue_key", "worker", "queue", "task", "schedule", "schedule_due", "schedule_code", "tick",
-            "workflow", "workflow_node", "dependency", "workflow_change", "pause", "flow_limit", "flow_queue", "flow_gate",
+            "job", "job_progress", "enqueue_key", "worker", "queue", "task", "event", "schedule", "schedule_due", "schedule_code",
+            "tick", "workflow", "workflow_node", "dependency", "workflow_change", "pause", "flow_limit", "flow_queue", "flow_gate",
             "flow_release",
         ):  # fmt: skip
             self.ask(f"delete from {self.schema}.{table}")
@@ -220,6 +258,11 @@ def scan_of(*queues: str) -> dict[str, Any]:
 def in_order(rows: list[tuple[Any, ...]]) -> list[Claimed]:
     """A claim's rows come in any order: larger priority first, then position."""
     return [Claimed(row[0], row[1]) for row in sorted(rows, key=LINE_ORDER)]
+
+
+def waits(attempt: Claimed, event: str, wait_s: float = 3600.0) -> Settle:
+    """An attempt that ended because its job waits for an event."""
+    return ended(attempt, "waiting", wait_s=wait_s, error=json.dumps({"event": event}))
 
 
 def ended(

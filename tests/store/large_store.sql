@@ -88,3 +88,17 @@ insert into headrace.job (id, queue, task, lane)
 select pg_temp.id_at(now() - interval '1 hour' + make_interval(secs => i / 100.0), 500000 + i), 'limited', 'task1',
        format('["task1", [%s, "%s"]]', m.id, case when i <= 15000 then 'busy' else (i % 1000)::text end)
 from generate_series(1, 20000) i, headrace.flow_limit m;
+-- Of the parked ones 10,000 wait for 9,900 events, most of them just looked at; 30,000 more events nobody waits for.
+insert into headrace.event (name, payload, expires_at, delivered)
+select 'event' || i, '{}', now() + make_interval(secs => i - 200), i not between 800 and 1000 from generate_series(1, 40000) i;
+with waiting as (
+    select j.id, row_number() over (order by j.id) as n from headrace.job j where j.state = 'blocked' limit 10000)
+update headrace.job j
+set blocked_by = 'event:event' || case when w.n <= 100 then 900 else w.n + 100000 end,
+    look_at = now() + make_interval(secs => w.n - 50), run_at = now() + make_interval(secs => w.n - 50)
+from waiting w where w.id = j.id;
+insert into headrace.step (job_id, ordinal, run, kind, name, outcome, recorded_at, finished_at, result)
+select h.id, 1 + i, 1, 'call', 'charge', 'done', h.finished_at, h.finished_at, '1'
+from headrace.job_history h cross join generate_series(0, 1) i where h.args is null;
+insert into headrace.step (job_id, ordinal, run, kind, name, outcome, recorded_at, finished_at, result)
+select j.id, 1, 1, 'call', 'charge', 'done', now(), now(), '1' from headrace.job j where j.state = 'running';

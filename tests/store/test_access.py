@@ -69,14 +69,16 @@ def allowed(acting: Store, privileges: str) -> set[str]:
 
 @pytest.mark.direct
 def test_an_enqueuer_enqueues_and_sees_nothing(store: Store, role: Callable[[str], Store]) -> None:
-    """It may call the functions that enqueue, with all that they can do, and read or change nothing."""
+    """It may call the functions that enqueue, and the one that emits, with all that they can do, and read or change nothing."""
     enqueuer = role("enqueuer")
     assert enqueuer.one("select headrace.enqueue('t', '{\"n\": 1}', delay => '1 hour', tags => array['x'])")
     assert enqueuer.place(unique_key="k", args={"blob": "x" * 3000}) == (enqueuer.place(unique_key="k")[0], False)
     assert enqueuer.place(unique_key="p", unique_scope="period", unique_for_s=60)[1] is False
     graph = Graph(enqueuer).start({"a": [], "b": ["a"]})
     graph.add({"c": ["b"]})
-    assert executable(enqueuer) == {"enqueue", "enqueue_jobs", "start_workflow", "add_to_workflow"}
+    assert enqueuer.emit("paid", 7)
+    assert not enqueuer.emit("paid", 8)
+    assert executable(enqueuer) == {"enqueue", "enqueue_jobs", "emit", "start_workflow", "add_to_workflow"}
     assert allowed(enqueuer, "select, insert, update, delete, truncate") == set()
     for statement in (
         "select id from headrace.jobs",
@@ -88,7 +90,7 @@ def test_an_enqueuer_enqueues_and_sees_nothing(store: Store, role: Callable[[str
 
 
 @pytest.mark.direct
-def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store]) -> None:
+def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store]) -> None:  # noqa: PLR0915 - a whole day
     """It registers, claims, settles, rescues, promotes, reports, keeps house and acts for operators: and owns nothing."""
     acting = role("worker")
     acting.rows("register_tasks", tasks=json.dumps([]))
@@ -102,6 +104,11 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
     acting.rows("add_logs", worker_id=worker, ids=[first.id], runs=[1], **times)
     acting.rows("report_progress", worker_id=worker, ids=[first.id], runs=[1], dones=[1], totals=[2], messages=["m"])
     acting.rows("beat_workers", worker_ids=[worker])
+    assert acting.record(worker, first, 1, result="1")
+    assert acting.steps(first.id)
+    assert acting.await_event(worker, first, 2, "paid") == ("waiting", None)
+    assert acting.emit("paid")
+    assert acting.release_waiting() == 0
     assert acting.settle(worker, ended(first), ended(second, "retried")) == []
     acting.end_lease(worker)
     assert acting.rescue() == {third.id: "lost"}
@@ -127,7 +134,7 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
     acting.rows("prune_workflows", now=None, chunk=10)
     today = acting.one("select current_date")
     acting.value("create_partitions", first_day=today, last_day=today)
-    for name in ("prune_aged", "prune_counted", "delete_expired_keys", "prune_gates"):
+    for name in ("prune_aged", "prune_counted", "delete_expired_keys", "delete_expired_events", "prune_gates"):
         acting.rows(name, now=None, chunk=10)
     acting.rows("list_partitions", now=None)
     acting.rows("count_queues")
@@ -165,7 +172,8 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
     assert viewer.find(job)["state"] == "succeeded"
     reads: dict[str, dict[str, Any]] = {
         "find_ids": {"ids": [job]}, "find_outcomes": {"ids": [job], "oldest": job}, "list_attempts": {"id": job},
-        "list_logs": {"id": job, "limit": 1}, "count_queues": {}, "list_workers": {}, "list_queue_settings": {},
+        "list_logs": {"id": job, "limit": 1}, "list_steps": {"id": job}, "find_event": {"event": "paid"},
+        "count_waiting": {"event": "paid"}, "count_queues": {}, "list_workers": {}, "list_queue_settings": {},
         "find_workflow": {"id": job}, "list_workflows": {"before": None, "states": None, "limit": 1},
         "list_nodes": {"id": job, "after": None, "limit": 1},
         "list_limits": {}, "list_breakers": {}, "list_pauses": {}, "explain_wait": {"id": job},
@@ -265,8 +273,8 @@ def test_38_each_schema_has_jobs_of_its_own(schemas: tuple[Store, Store]) -> Non
     assert theirs.one("select count(*) from other.job") == 3
     names = {row[0] for row in theirs.ask("select name from other.list_partitions()")}
     day = theirs.one("select current_date + 60")
-    assert theirs.value("create_partitions", first_day=day, last_day=day) == 6
-    assert len(theirs.ask("select name from other.list_partitions()")) == len(names) + 6
+    assert theirs.value("create_partitions", first_day=day, last_day=day) == 7
+    assert len(theirs.ask("select name from other.list_partitions()")) == len(names) + 7
     assert len(ours.ask("select name from headrace.list_partitions()")) == len(names)
 
 

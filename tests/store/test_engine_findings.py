@@ -321,7 +321,7 @@ def test_18_partitions_are_added_beside_open_settles_and_readers(fresh: Store) -
             fresh.ask("select count(*) from headrace.jobs")
             make.start()
             assert not make.waits(observer)
-        assert make.answer() == 6
+        assert make.answer() == 7
 
 
 # -- 19: keys and ids that span history --

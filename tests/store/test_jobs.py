@@ -359,7 +359,7 @@ def test_arguments_of_a_retry_must_be_parameters(store: Store) -> None:
     """Anything but an object is refused, and nothing happens."""
     job = ending("failed")(store)
     with pytest.raises(psycopg.DatabaseError, match="JSON object") as refusal:
-        store.rows("retry_jobs", ids=[job], args="[1]")
+        store.rows("retry_jobs", ids=[job], args="[1]", from_start=False)
     assert refusal.value.sqlstate == "HR003"
     assert store.state(job) == "failed"
 

@@ -147,6 +147,12 @@ def reports(large: Large, **columns: Any) -> Parameters:
     return {"worker_id": WORKER, "ids": ids, "runs": runs} | {name: [value] * 50 for name, value in columns.items()}
 
 
+def steps(large: Large, **fields: Any) -> Parameters:
+    """The third step of a running job."""
+    attempt = large.running[0]
+    return {"worker_id": WORKER, "id": attempt.id, "run": attempt.run, "ordinal": 3, "now": None} | fields
+
+
 def constant(**parameters: Any) -> Callable[[Large], Parameters]:
     """Parameters that do not depend on the store."""
     return lambda _: parameters
@@ -207,9 +213,10 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("read_payload", "", lambda large: {"id": large.running[0].id}, {"job_pkey", "payload(job_id)"}),
     ("cancel_jobs", "", lambda large: {"ids": [large.queued[0], large.running[0].id, large.finished[0]], "reason": "r"},
      {"job_pkey"} | HISTORY_ID),
-    ("retry_jobs", "", lambda large: {"ids": [large.finished[0], large.scheduled[0]], "args": None}, {"job_pkey"} | HISTORY_ID),
+    ("retry_jobs", "", lambda large: {"ids": [large.finished[0], large.scheduled[0]], "args": None, "from_start": True},
+     {"job_pkey", "step(job_id_ordinal)"} | HISTORY_ID),
     ("delete_jobs", "", lambda large: {"ids": [large.finished[0], large.queued[0]]},
-     {"job_pkey", "attempt(job_id_run)", "job_log(job_id_run_logged_at)", "payload(job_id)"} | HISTORY_ID),
+     {"job_pkey", "attempt(job_id_run)", "job_log(job_id_run_logged_at)", "payload(job_id)", "step(job_id_ordinal)"} | HISTORY_ID),
     ("find_jobs", "", lambda large: {"ids": [large.finished[0], large.queued[0]]}, {"job_pkey"} | HISTORY_ID),
     ("find_ids", "", lambda large: {"ids": [large.finished[0], large.queued[0]]}, {"job_pkey"} | HISTORY_ID),
     ("find_outcomes", "", lambda large: {"ids": [large.finished[0]], "oldest": large.finished[0]}, HISTORY_ID),
@@ -234,6 +241,20 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("prune_ticks", "", constant(now=None, chunk=1000), {"tick_fired"}),
     ("list_finished", "", constant(**LIST), {"job_history(finished_at)"}),
     ("list_finished", "failed", constant(**LIST | {"states": ["failed"]}), {"job_history(state_finished_at_id)"}),
+    ("load_steps", "", lambda large: {"id": large.finished[0], "now": None}, {"step(job_id_ordinal)"}),
+    ("list_steps", "", lambda large: {"id": large.finished[0]}, {"step(job_id_ordinal)"}),
+    ("record_step", "", lambda large: steps(large, kind="call", name="n", result="1", took_s=1, wait_s=None, patient=False, again=False),
+     {"job_pkey"}),
+    ("record_step", "again", lambda large: steps(large, kind="call", name="n", result="1", took_s=1, wait_s=None, patient=False, again=True),
+     {"job_pkey", "step(job_id_ordinal)"}),
+    ("await_event", "", lambda large: steps(large, event="event900", timeout_s=9), {"job_pkey", "event_pkey", "step(job_id_ordinal)"}),
+    ("emit_event", "", constant(event="event7", payload="1", keep_s="9"), set()),
+    ("count_waiting", "", constant(event="event900"), {"job_blocked"}),
+    ("find_event", "", constant(event="event7"), {"event_pkey"}),
+    ("release_waiting", "", constant(events_after="-infinity", looks_after="-infinity", looks_after_id=str(UUID(int=0)),
+                                     chunk=1000, now=None),
+     {"event_undelivered", "event_pkey", "job_blocked", "job_look", "job_pkey"}),
+    ("delete_expired_events", "", constant(now=None, chunk=1000), {"event_expiry", "event_pkey"}),
     ("prune_aged", "", constant(now=None, chunk=1000), {"job_history(task_state_finished_at)"}),
     ("prune_counted", "", constant(now=None, chunk=1000), {"job_history(task_state_finished_at)"}),
     ("start_workflow", "", lambda _: new_workflow(), {"workflow_node_workflow"}),
@@ -279,7 +300,7 @@ def test_every_statement_has_a_plan_test() -> None:
     assert names == {case[0] for case in CASES} | SMALL | set(READS_EVERYTHING)
 
 
-BY_ID = ["find_jobs", "find_ids", "find_outcomes", "list_attempts", "list_logs", "was_settled", "cancel_jobs",
+BY_ID = ["find_jobs", "find_ids", "find_outcomes", "list_attempts", "list_logs", "list_steps", "load_steps", "was_settled", "cancel_jobs",
          "retry_jobs", "delete_jobs", "settle_jobs"]  # fmt: skip
 
 
@@ -288,7 +309,7 @@ def test_a_look_up_by_id_reads_no_partition_before_the_job(large: Large, name: s
     """Nothing about a job is older than its id: of thirteen days of history, those before it are not touched (ENGINE 19)."""
     parameters = next(case[2] for case in CASES if case[0] == name and case[1] in ("", "again"))
     scans = large.plans.of(query(name, "headrace"), parameters(large))
-    read = {day for parent in ("job_history", "attempt", "job_log", "payload") for day in days(scans, parent)}
+    read = {day for parent in ("job_history", "attempt", "job_log", "payload", "step") for day in days(scans, parent)}
     assert read
     assert min(read) >= large.first_day
 

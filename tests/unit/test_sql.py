@@ -35,8 +35,8 @@ def test_channels_carry_the_schema_s_name() -> None:
     """Two schemas of one database do not wake each other's workers."""
     texts = "".join(path.read_text() for path in FILES)
     channels = set(re.findall(r"pg_notify\('(\w+)'", texts))
-    assert channels == {"headrace_wake", "headrace_cancel"}
-    assert {for_schema(channel, "jobs") for channel in channels} == {"jobs_wake", "jobs_cancel"}
+    assert channels == {"headrace_wake", "headrace_cancel", "headrace_event"}
+    assert {for_schema(channel, "jobs") for channel in channels} == {"jobs_wake", "jobs_cancel", "jobs_event"}
 
 
 def test_its_own_schema_s_text_is_the_file() -> None:

@@ -109,7 +109,45 @@ async def hold_gil(seconds: float) -> float:
     return time.monotonic() - began
 
 
+async def work_step(ctx: Context, number: int, path: str) -> str:
+    """One step's effect, which everybody can count; the third step waits for the file."""
+    async with await psycopg.AsyncConnection.connect(os.environ["HEADRACE_URL"]) as conn:
+        await conn.execute("insert into effect values (%s, %s, %s)", [ctx.job.id, ctx.job.run, f"step {number}"])
+    if number == 3:
+        say("IN STEP", number, ctx.job.run)
+        await wait_for_file(path)
+    return f"step {number} by run {ctx.job.run}"
+
+
+async def five_steps(ctx: Context, path: str) -> list[str]:
+    return [await ctx.step(f"step {n}", work_step, ctx, n, path) for n in range(1, 6)]
+
+
+async def five_in_transactions(ctx: Context, path: str) -> list[int]:
+    async def insert(conn: psycopg.AsyncConnection[Any], number: int) -> int:
+        await conn.execute("insert into effect values (%s, %s, %s)", [ctx.job.id, ctx.job.run, f"step {number}"])
+        if number == 3:
+            say("IN STEP", number, ctx.job.run)
+            await wait_for_file(path)
+        return number
+
+    return [await ctx.step_in_transaction(f"step {n}", insert, n) for n in range(1, 6)]
+
+
 # -- threads --
+
+
+def five_in_a_thread(ctx: Context, path: str) -> list[str]:
+    def work(number: int) -> str:
+        with psycopg.connect(os.environ["HEADRACE_URL"]) as conn:
+            conn.execute("insert into effect values (%s, %s, %s)", [ctx.job.id, ctx.job.run, f"step {number}"])
+        if number == 3:
+            say("IN STEP", number, ctx.job.run)
+            while not Path(path).exists():
+                time.sleep(0.01)
+        return f"step {number} by run {ctx.job.run}"
+
+    return [ctx.step_sync(f"step {n}", work, n) for n in range(1, 6)]
 
 
 def hold_thread(ctx: Context, path: str) -> str:
@@ -128,6 +166,30 @@ def until_told(ctx: Context) -> str:
 
 
 # -- processes --
+
+
+def steps_in_a_process(ctx: Context) -> list[Any]:
+    def insert(conn: psycopg.Connection[Any]) -> int:
+        conn.execute("insert into effect values (%s, %s, 'in a transaction')", [ctx.job.id, ctx.job.run])
+        return os.getpid()
+
+    first = ctx.step_in_transaction_sync("insert", insert)
+    second = ctx.step_sync("look", lambda: ctx.job.run)
+    ctx.sleep_sync(0.05)
+    if ctx.job.attempt == 1:
+        raise ValueError("after two steps and a sleep")
+    return [first, second, ctx.wait_for_event_sync("go on", timeout=60)]
+
+
+async def steps_in_a_process_async(ctx: Context) -> list[Any]:
+    async def one(number: int) -> int:
+        await asyncio.sleep(0)
+        return number
+
+    numbers = await asyncio.gather(*(ctx.step(f"step {n}", one, n) for n in range(3)))
+    if ctx.job.attempt == 1:
+        raise ValueError("after three steps")
+    return numbers
 
 
 def compute(ctx: Context, number: int, resource: Resource = inject()) -> dict[str, Any]:
@@ -208,6 +270,7 @@ async def lifespan(_: Headrace) -> Any:
 
 HERE: list[Callable[..., Any]] = [
     exactly_once, at_least_once, sleep_short, instant, poison, hold, block_loop, hold_gil, hold_thread, until_told,
+    five_steps, five_in_transactions, five_in_a_thread,
 ]  # fmt: skip
 APART: list[Callable[..., Any]] = [
     compute,
@@ -217,6 +280,8 @@ APART: list[Callable[..., Any]] = [
     die_once,
     report_oddly,
     process_transaction,
+    steps_in_a_process,
+    steps_in_a_process_async,
 ]
 
 

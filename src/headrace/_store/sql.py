@@ -16,7 +16,7 @@ from headrace.errors import ConfigurationError
 
 _FOLDER = files("headrace") / "_store"
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}\Z")
-_PREFIX = re.compile(r"\bheadrace(?=\.|_wake\b|_cancel\b)")
+_PREFIX = re.compile(r"\bheadrace(?=\.|_wake\b|_cancel\b|_event\b)")
 
 
 def check_schema_name(schema: str) -> str:

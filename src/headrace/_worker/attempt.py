@@ -11,8 +11,8 @@ from uuid import UUID
 from pydantic_core import PydanticSerializationError, to_json
 
 from headrace.context import Context, RunningJob
-from headrace.errors import InvalidArguments, UnknownTask
-from headrace.outcomes import Cancel, Fail, Snooze
+from headrace.errors import InvalidArguments, StepError, UnknownTask
+from headrace.outcomes import Cancel, Fail, Snooze, Suspended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,6 +132,11 @@ class Attempt:
         """Again later; the attempt does not count."""
         return Settle(self.id, self.run, "snoozed", min(wait_s, MAX_WAIT_S), None, None, None)
 
+    def waiting(self, event: str, wait_s: float) -> Settle:
+        """Again when the event has been emitted, at the latest after so long; the attempt does not count."""
+        error = error_json({"kind": "waiting", "message": f'for the event "{event}"', "event": event})
+        return Settle(self.id, self.run, "waiting", min(wait_s, MAX_WAIT_S), None, error, None)
+
     def retried(self, wait_s: float, error: dict[str, Any]) -> Settle:
         """Again later; the attempt counts."""
         return Settle(self.id, self.run, "retried", min(wait_s, MAX_WAIT_S), None, error_json(error), None)
@@ -162,6 +167,13 @@ class Attempt:
             return self.handed_back()
         if self.timed_out is not None:
             return self.failed_attempt(TimeoutError(self.timed_out), "timeout")
+        match _deciding(error):
+            case Suspended(event=None) as sleep:
+                return self.snoozed(sleep.wait_s)
+            case Suspended(event=str(event)) as wait:
+                return self.waiting(event, wait.wait_s)
+            case StepError() as decided:
+                return self.failed(describe_error(decided, "step"))
         match error:
             case Snooze():
                 return self.snoozed(error.wait.total_seconds())
@@ -190,6 +202,20 @@ class Attempt:
             return None
         done, total, message = self.progress
         return json.dumps({"done": done, "total": total, "message": message})
+
+
+def _deciding(error: BaseException) -> BaseException:
+    """What decides about an attempt of those errors that an `asyncio.TaskGroup` raises together.
+
+    A step's error; or, if all are waits, the one that is over first; otherwise the group as a whole.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    inside = [_deciding(part) for part in error.exceptions]
+    waits = [part for part in inside if isinstance(part, Suspended)]
+    if len(waits) == len(inside):
+        return min(waits, key=lambda wait: wait.wait_s)
+    return next((part for part in inside if isinstance(part, StepError)), error)
 
 
 def pack_result(result: Any) -> str:

@@ -1,4 +1,4 @@
-"""Hears NOTIFY: that jobs came to a queue, that somebody asked to cancel.
+"""Hears NOTIFY: that jobs came to a queue, that somebody asked to cancel, that an event came which jobs wait for.
 
 Only an accelerator: everything it announces is also found by looking. Through PgBouncer in transaction mode LISTEN is
 accepted and delivers nothing (ENGINE 9), so the listener notifies itself now and then, and says "off" when it does not
@@ -36,17 +36,27 @@ class Listener:
         schema: Whose channels.
         on_wake: Called with a queue's name.
         on_cancel: Called when somebody asked a running job to stop.
+        on_event: Called when somebody emitted an event that jobs wait for.
 
     Attributes:
         hearing: Set while notifications are known to arrive.
     """
 
-    def __init__(self, url: str, schema: str, on_wake: Callable[[str], None], on_cancel: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        schema: str,
+        on_wake: Callable[[str], None],
+        on_cancel: Callable[[], None],
+        on_event: Callable[[], None],
+    ) -> None:
         self._url = url
         self._wake = f"{schema}_wake"
         self._cancel = f"{schema}_cancel"
+        self._event = f"{schema}_event"
         self._on_wake = on_wake
         self._on_cancel = on_cancel
+        self._on_event = on_event
         self.hearing = asyncio.Event()
         self._said_deaf = False
 
@@ -62,7 +72,7 @@ class Listener:
 
     async def _listen(self, conn: AsyncConnection) -> None:
         loopback = f"{self._wake}_{conn.info.backend_pid}_{id(self)}"
-        for channel in (self._wake, self._cancel, loopback):
+        for channel in (self._wake, self._cancel, self._event, loopback):
             await conn.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
         self._on_wake("")  # whatever came while nobody listened
         while True:
@@ -88,6 +98,8 @@ class Listener:
                 self._on_wake(notice.payload)
             elif notice.channel == self._cancel:
                 self._on_cancel()
+            elif notice.channel == self._event:
+                self._on_event()
         return False
 
     def _deaf(self, why: str) -> None:

@@ -38,6 +38,11 @@ class Loop:
         """Start the next round now."""
         self._hurry.set()
 
+    async def first_round(self) -> None:
+        """Wait until the first round is over."""
+        async with self._finished_round:
+            await self._finished_round.wait_for(lambda: self._rounds > 0)
+
     async def round_done(self, after: int | None = None) -> int:
         """Wait until a round that starts from now on is over; returns the number of rounds so far. For tests."""
         target = (self._rounds if after is None else after) + 2

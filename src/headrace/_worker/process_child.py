@@ -12,6 +12,7 @@ import runpy
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,8 @@ from headrace._worker.attempt import Attempt, Settle
 from headrace._worker.fenced import Fenced, HandlerConnections
 from headrace._worker.reports import tidy_line, tidy_progress
 from headrace._worker.running import call_through, complete_arguments, read_arguments, unwrap_outcome
+from headrace._worker.step_store import StepStore
+from headrace._worker.steps import Steps
 from headrace.app import IMPORTING, Headrace
 from headrace.context import Context, _current
 
@@ -67,8 +70,16 @@ class Pipe:
 class PipeReporter:
     """Carries what a context says across the pipe."""
 
-    def __init__(self, pipe: Pipe, attempt: Attempt, worker_id: int, connections: HandlerConnections) -> None:
+    def __init__(
+        self,
+        pipe: Pipe,
+        attempt: Attempt,
+        worker_id: int,
+        connections: HandlerConnections,
+        step_store: Callable[[], StepStore],
+    ) -> None:
         self._pipe = pipe
+        self._step_store = step_store
         self._attempt = attempt
         self._worker_id = worker_id
         self._connections = connections
@@ -89,6 +100,9 @@ class PipeReporter:
     def set_result(self, value: Any) -> None:
         self._attempt.result = self._attempt.succeeded(value).result
 
+    def steps(self) -> Steps:
+        return Steps(self._attempt, self._worker_id, self._step_store(), self._connections)
+
 
 class Child:
     """Runs attempts one after the other."""
@@ -98,6 +112,7 @@ class Child:
         self._app = app
         self._worker_id = settings["worker_id"]
         self._connections = HandlerConnections(settings["url"], settings["schema"], limit=2)
+        self._made_step_store: StepStore | None = None
 
     async def run(self) -> None:
         """Live as long as the worker does; the lifespan spans all attempts."""
@@ -110,6 +125,15 @@ class Child:
                 self._pipe.context = None
                 self._pipe.say({"settle": list(settle), "settled": attempt.settled})
 
+    def _step_store(self) -> StepStore:
+        if self._made_step_store is None:
+            self._made_step_store = self._app.run_sync(self._make_step_store())
+        return self._made_step_store
+
+    async def _make_step_store(self) -> StepStore:
+        # On the app's own loop, in its thread: a handler that is a function keeps this process's first one busy.
+        return StepStore(self._connections.url, self._connections.schema)
+
     async def _live(self, attempt: Attempt, provided: dict[type, Any]) -> Settle:
         try:
             return attempt.succeeded(await self._run(attempt, provided))
@@ -118,7 +142,7 @@ class Child:
 
     async def _run(self, attempt: Attempt, provided: dict[type, Any]) -> Any:
         task = attempt.job_task = self._app.find_task(attempt.task_name)
-        reporter = PipeReporter(self._pipe, attempt, self._worker_id, self._connections)
+        reporter = PipeReporter(self._pipe, attempt, self._worker_id, self._connections, self._step_store)
         context = attempt.context = self._pipe.context = Context(attempt.describe, reporter)
         args, kwargs = complete_arguments(task, read_arguments(task, attempt.packed or "{}"), context, provided)
         _current.set(context)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace._worker.fenced import Fenced, HandlerConnections
 from headrace._worker.running import call_through, complete_arguments, read_arguments, unwrap_outcome
+from headrace._worker.steps import Steps
 from headrace.context import Context, _current
 from headrace.errors import DatabaseUnavailable, InvalidArguments
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from headrace._worker.processes import Processes
     from headrace._worker.reports import Reports
     from headrace._worker.settles import Settles
+    from headrace._worker.step_store import StepStore
     from headrace._worker.threads import Threads
     from headrace._worker.timings import Timings
     from headrace.app import Headrace
@@ -67,6 +69,9 @@ class AttemptReporter:
     def set_result(self, value: Any) -> None:
         self._attempt.result = self._attempt.succeeded(value).result
 
+    def steps(self) -> Steps:
+        return Steps(self._attempt, self._runner.worker_id, self._runner.step_store, self._runner.connections)
+
 
 class Runner:
     """Runs attempts, and keeps those that run.
@@ -87,6 +92,7 @@ class Runner:
         settles: Settles,
         reports: Reports,
         connections: HandlerConnections,
+        step_store: StepStore,
         threads: Threads,
         processes: Processes,
         heart: Heart,
@@ -100,6 +106,7 @@ class Runner:
         self.worker_id = worker_id
         self.reports = reports
         self.connections = connections
+        self.step_store = step_store
         self.running: dict[str, Attempt] = {}
         self.buried: list[str] = []
         self.abandoned = 0

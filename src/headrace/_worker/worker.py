@@ -31,6 +31,7 @@ from headrace._worker.processes import Processes
 from headrace._worker.reports import Reports
 from headrace._worker.runner import Runner
 from headrace._worker.settles import Settles
+from headrace._worker.step_store import StepStore
 from headrace._worker.threads import Threads
 from headrace._worker.timings import Timings
 from headrace._worker.watchdog import Watchdog
@@ -125,6 +126,7 @@ class Worker:
         """Work until no job is queued or running here, then stop: for tests and one-off commands."""
         running = asyncio.create_task(self.run())
         await self._wait_for_start(running)
+        await self._look_around(running)
         while not running.done() and not await self._nothing_left():  # noqa: ASYNC110 - asks the database, too
             await asyncio.sleep(_IDLE_LOOK_S)
         self.stop()
@@ -134,6 +136,15 @@ class Worker:
         starting = asyncio.create_task(self.started.wait())
         await asyncio.wait({running, starting}, return_when=asyncio.FIRST_COMPLETED)
         starting.cancel()
+
+    async def _look_around(self, running: asyncio.Task[None]) -> None:
+        """Wait until what is due, and what has waited for its event, is queued: the first rounds of those who do it."""
+        loops = (self.maintenance.promote, self.maintenance.waiting) if self.started.is_set() else ()
+        looks = [asyncio.create_task(loop.first_round()) for loop in loops]
+        while looks and not running.done() and not all(look.done() for look in looks):
+            await asyncio.wait({running, *looks}, return_when=asyncio.FIRST_COMPLETED)
+        for look in looks:
+            look.cancel()
 
     async def _nothing_left(self) -> bool:
         if not self.claims.idle or self.settles.unsettled_ids():
@@ -157,6 +168,7 @@ class Worker:
         await self.heart.start(self.id)
         stack.push_async_callback(self._leave)
         self._assemble(url, provided)
+        stack.push_async_callback(self.step_store.close)
         stack.callback(self.threads.close)
         stack.push_async_callback(self.processes.close)
         self.watchdog.start()
@@ -191,11 +203,12 @@ class Worker:
         self.reports = Reports(self.database, self.id)
         self.advances = Advances(self.database, self.timings)
         self.settles = Settles(self.database, self.id, self.reports.write, self._settled)
+        self.step_store = StepStore(url, self.app.schema)
         self.threads = Threads(self._thread_count)
         self.processes = Processes(self.app, self._process_count, self.reports, self.heart, self.id)
         self.runner = Runner(
-            self.app, self.database, self.id, self.settles, self.reports, self.connections, self.threads,
-            self.processes, self.heart, self.timings, provided, ended=self._release_place,
+            self.app, self.database, self.id, self.settles, self.reports, self.connections, self.step_store,
+            self.threads, self.processes, self.heart, self.timings, provided, ended=self._release_place,
             advances=self.advances,
         )  # fmt: skip
         self.runner.stuck = self._replace_process
@@ -209,7 +222,13 @@ class Worker:
         self.settings = Loop("reading queue settings", self.timings.watch_s, self._read_settings)
         self.reporting = Loop("writing reports", self.timings.report_s, self.reports.write)
         self.suspects = Loop("looking for suspects", self.timings.watch_s, self.claims.run_suspect)
-        self.listener = Listener(self._listen_url or url, self.app.schema, self.claims.wake, self.cancelling.hurry)
+        self.listener = Listener(
+            self._listen_url or url,
+            self.app.schema,
+            self.claims.wake,
+            self.cancelling.hurry,
+            self.maintenance.waiting.hurry,
+        )
 
     def _release_place(self, attempt: Attempt) -> None:
         self.claims.release(attempt)  # the claims are made after the runner

@@ -19,6 +19,7 @@ from headrace.cli import (
     breakers,
     dev,
     enqueue,
+    events,
     jobs,
     limits,
     migrate,
@@ -27,7 +28,7 @@ from headrace.cli import (
     worker,
     workers,
     workflows,
-)  # fmt: skip
+)
 from headrace.cli.output import print_error
 from headrace.errors import ConfigurationError, HeadraceError, InvalidArguments
 
@@ -41,6 +42,7 @@ commands.command("worker")(worker.worker)
 commands.command("dev")(dev.dev)
 commands.command("enqueue")(enqueue.enqueue)
 commands.add_typer(jobs.group, name="jobs")
+commands.add_typer(events.group, name="events")
 commands.add_typer(queues.group, name="queues")
 commands.add_typer(schedule_changes.group, name="schedules")
 commands.add_typer(workflows.group, name="workflows")

@@ -19,7 +19,7 @@ from headrace.cli.output import (
     state_text,
     visible,
 )
-from headrace.job import AttemptInfo, JobInfo, State
+from headrace.job import AttemptInfo, JobInfo, State, StepInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from headrace.job import LogLine
 
 ATTEMPT_COLUMNS = ("RUN", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR")
+STEP_COLUMNS = ("STEP", "NAME", "KIND", "OUTCOME", "RUN", "RECORDED", "TOOK", "RESULT")
+RESULT_HEAD_CHARS = 80
 _LABEL_WIDTH = 13
 _WAITS_FOR = {"task": "a worker that knows this task", "parents": "other jobs of its workflow"}
 
@@ -34,6 +36,7 @@ _WAITS_FOR = {"task": "a worker that knows this task", "parents": "other jobs of
 def print_job_page(
     job: JobInfo,
     attempts: Sequence[AttemptInfo],
+    steps: Sequence[StepInfo],
     logs: Sequence[LogLine],
     now: datetime,
     *,
@@ -45,6 +48,7 @@ def print_job_page(
     Args:
         job: The job.
         attempts: Its attempts before the last.
+        steps: What they recorded of its steps.
         logs: What its handler logged.
         now: The database's time.
         waits_for: What stops it from starting.
@@ -54,12 +58,14 @@ def print_job_page(
     if (last := _last_run(job, {attempt.run for attempt in attempts}, now)) is not None:
         runs.append(last)
     if as_json:
-        print_json({**_fields(job), "waits_for": waits_for, "runs": runs, "logs": [_fields(line) for line in logs]})
+        said = {"steps": [_fields(step) for step in steps], "logs": [_fields(line) for line in logs]}
+        print_json({**_fields(job), "waits_for": waits_for, "runs": runs, **said})
         return
     _print_facts(job, now)
     for reason in waits_for:
         say(Text.assemble((f"  {'waits for':{_LABEL_WIDTH}}", "dim"), visible(reason)))
     _print_runs(runs)
+    _print_steps(steps)
     _print_logs(logs)
     _print_traceback(job.error)
 
@@ -99,13 +105,13 @@ def _facts(job: JobInfo, now: datetime) -> Iterator[tuple[str, str]]:
     yield "attempts", f"{job.attempts} of {job.max_attempts} used"
     yield "created", _moment(job.created_at, now)
     if job.run_at != job.created_at and not job.state.final:
-        yield "due", _moment(job.run_at, now)
+        yield "gives up" if job.state is State.BLOCKED else "due", _moment(job.run_at, now)
     if job.expires_at is not None:
         yield "expires", _moment(job.expires_at, now)
     if job.finished_at is not None:
         yield "finished", _moment(job.finished_at, now)
     if job.blocked_by is not None:
-        yield "waits for", _WAITS_FOR.get(job.blocked_by, job.blocked_by)
+        yield "waits for", _waits_for(job.blocked_by)
     if job.workflow_id is not None:
         yield "workflow", str(job.workflow_id)
     if job.cancel_reason is not None:
@@ -123,6 +129,14 @@ def _facts(job: JobInfo, now: datetime) -> Iterator[tuple[str, str]]:
         yield "result", show_json(job.result)
     if job.error is not None:
         yield "error", _error(job.error)
+
+
+def _waits_for(blocked_by: str) -> str:
+    if blocked_by == "task":
+        return "a worker that knows this task"
+    if blocked_by.startswith("event:"):
+        return f'the event "{blocked_by.removeprefix("event:")}"'
+    return blocked_by
 
 
 def _moment(moment: datetime, now: datetime) -> str:
@@ -154,6 +168,27 @@ def _run_row(run: dict[str, Any]) -> list[str | Text]:
         "" if took is None else show_duration(took), str(run["worker_id"] or ""),
         "" if run["error"] is None else _error(run["error"]).partition("\n")[0],
     ]  # fmt: skip
+
+
+def _print_steps(steps: Sequence[StepInfo]) -> None:
+    if steps:
+        say()
+        print_table(STEP_COLUMNS, [_step_row(step) for step in steps], empty="", cut_last=True)
+
+
+def _step_row(step: StepInfo) -> list[str | Text]:
+    if step.outcome == "waiting":
+        result = f"until {show_time(step.wakes_at)}"
+    else:
+        result = "" if step.kind == "sleep" or step.outcome == "timed_out" else _head(show_json(step.result))
+    return [
+        str(step.ordinal), step.name, step.kind, state_text(step.outcome), str(step.run), show_time(step.recorded_at),
+        "" if step.took_s is None else show_duration(step.took_s), result,
+    ]  # fmt: skip
+
+
+def _head(text: str) -> str:
+    return text if len(text) <= RESULT_HEAD_CHARS else text[: RESULT_HEAD_CHARS - 1] + "…"
 
 
 def _print_logs(logs: Sequence[LogLine]) -> None:

@@ -94,14 +94,18 @@ def show_job(
     schema: Schema = "headrace",
     as_json: AsJson = False,
 ) -> None:
-    """Print the life of a job: its state, arguments and outcome, every attempt and error, and what it logged."""
+    """Print the life of a job: its state, arguments and outcome, every attempt and error, its steps and log."""
 
     async def read(app: Headrace) -> None:
         job = await app.find_job(job_id)
-        attempts, logs = await app.list_attempts(job_id), await app.list_logs(job_id)
+        attempts, steps, logs = (
+            await app.list_attempts(job_id),
+            await app.list_steps(job_id),
+            await app.list_logs(job_id),
+        )
         waits_for = await app.explain_wait(job_id)
         now = await (await app.database()).value("read_clock")
-        print_job_page(job, attempts, logs, now, waits_for=waits_for, as_json=as_json)
+        print_job_page(job, attempts, steps, logs, now, waits_for=waits_for, as_json=as_json)
 
     with_app(url, schema, read)
 
@@ -115,14 +119,17 @@ def retry_jobs(
     args: Annotated[
         str | None, typer.Option("--args", metavar="JSON", help="Other arguments, as a JSON object of all of them.")
     ] = None,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Forget the recorded steps, instead of going on after the last one.")
+    ] = False,
     url: Url = None,
     schema: Schema = "headrace",
 ) -> None:
-    """Run finished jobs again, and those that wait for their time now."""
+    """Run finished jobs again, and those that wait for a time or an event now."""
     new_args = None if args is None else _read_object(args)
 
     async def act(app: Headrace) -> tuple[list[UUID], list[JobInfo]]:
-        retried = await app.retry_jobs(ids, new_args)
+        retried = await app.retry_jobs(ids, new_args, from_start=from_start)
         return retried, await app.find_jobs([i for i in ids if i not in retried])
 
     retried, others = with_app(url, schema, act)

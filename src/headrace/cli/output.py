@@ -28,6 +28,7 @@ _STATE_STYLES = {
     "blocked": "magenta", "scheduled": "blue", "queued": "cyan", "running": "yellow",
     "succeeded": "green", "failed": "bold red", "cancelled": "dim",
     "retried": "yellow", "lost": "red", "parked": "magenta", "snoozed": "blue", "handed_back": "blue",
+    "waiting": "magenta", "done": "green", "timed_out": "red",
 }  # fmt: skip
 
 

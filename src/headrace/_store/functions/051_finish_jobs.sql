@@ -30,7 +30,7 @@ begin
         where j.id = any(ids) and j.id = o.id and j.run = o.run
           and (worker is null or (j.worker_id = worker and j.state = 'running'))
           and (j.cancel_reason is not null or o.outcome in ('succeeded', 'failed', 'cancelled'))
-        returning j.*, o.result, o.error, o.progress,
+        returning j.*, o.result, case when o.outcome <> 'waiting' then o.error end as error, o.progress,
             (case when o.outcome = 'succeeded' or (o.outcome = 'failed' and j.cancel_reason is null)
                   then o.outcome else 'cancelled' end)::headrace.job_state as final
     ), told as (

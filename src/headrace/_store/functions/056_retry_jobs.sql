@@ -1,15 +1,19 @@
 -- Makes finished jobs run again, with the same id, the next run, a fresh retry budget and, if given, other arguments; jobs
--- that wait for a retry run now. Their last attempt moves from the history row to the attempts. A unique key is not taken
--- back. A workflow's job waits until the workflow has reckoned with it: for its parents, if they run again, too. Answers the ids
--- that will run.
-create or replace function headrace.retry_jobs(ids uuid[], new_args jsonb default null) returns setof uuid
+-- that wait for a time or an event run now. Their last attempt moves from the history row to the attempts. A unique key is not taken
+-- back. A workflow's job waits until the workflow has reckoned with it: for its parents, if they run again, too. What they recorded
+-- of their steps stays, so that they go on after the last one; not if they succeeded, or `from_start` says so. Answers the ids that
+-- will run.
+create or replace function headrace.retry_jobs(ids uuid[], new_args jsonb default null, from_start boolean default false)
+    returns setof uuid
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
 as $$
 declare
     large boolean := coalesce(octet_length(new_args::text) > 2048, false);
+    since timestamptz := headrace.uuid7_floor_of(ids);
     revived uuid[];
+    repeated uuid[];
     hastened uuid[];
     woken text[];
 begin
@@ -48,13 +52,14 @@ begin
         insert into headrace.workflow_change (workflow_id, job_id, state)
         select p.workflow_id, p.id, 'blocked' from put_back p where p.workflow_id is not null
     )
-    select array_agg(p.id), array_agg(p.queue) into revived, woken from put_back p;
+    select array_agg(p.id), array_agg(p.queue), array_agg(p.id) filter (where g.state = 'succeeded') into revived, woken, repeated
+    from put_back p join gone g on g.id = p.id;
     with waiting as (
         select j.id from headrace.job j
-        where j.id = any(retry_jobs.ids) and j.state = 'scheduled' order by j.id for no key update skip locked
+        where j.id = any(retry_jobs.ids) and (j.state = 'scheduled' or j.look_at is not null) order by j.id for no key update skip locked
     ), changed as (
         update headrace.job j
-        set state = 'queued', position = nextval('headrace.job_position'), run_at = now(),
+        set state = 'queued', position = nextval('headrace.job_position'), run_at = now(), blocked_by = null, look_at = null,
             created_at = case when large then now() else j.created_at end,
             args = case when new_args is null then j.args when not large then new_args end
         from waiting w where j.id = w.id
@@ -65,6 +70,12 @@ begin
         insert into headrace.payload (job_id, created_at, args) select c.id, now(), new_args from changed c where large
     )
     select array_agg(c.id), woken || array_agg(c.queue) into hastened, woken from changed c;
+    if from_start then
+        repeated := revived || hastened;
+    end if;
+    if repeated is not null then
+        delete from headrace.step s where s.job_id = any(repeated) and s.recorded_at >= since;
+    end if;
     perform headrace.wake_queues(woken) where woken is not null;
     return query select unnest(revived || hastened);
 end

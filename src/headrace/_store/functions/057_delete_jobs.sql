@@ -1,4 +1,4 @@
--- Deletes jobs that do not run, finished or not, with their attempts and logs. Answers the ids that are gone.
+-- Deletes jobs that do not run, finished or not, with their attempts, steps and logs. Answers the ids that are gone.
 -- For its workflow, a job that is deleted before it has finished was cancelled.
 create or replace function headrace.delete_jobs(ids uuid[]) returns setof uuid
 language plpgsql security definer
@@ -22,6 +22,7 @@ begin
     )
     select array_agg(d.id) into gone from (select u.id from unfinished u union all select f.id from finished f) d;
     delete from headrace.attempt a where a.job_id = any(gone) and a.finished_at >= since;
+    delete from headrace.step s where s.job_id = any(gone) and s.recorded_at >= since;
     delete from headrace.job_log l where l.job_id = any(gone) and l.logged_at >= since;
     delete from headrace.payload p where p.job_id = any(gone) and p.created_at >= since;
     delete from headrace.job_progress g where g.job_id = any(gone);

@@ -12,7 +12,7 @@ declare
     made integer := 0;
 begin
     perform pg_advisory_xact_lock(headrace.lock_key(), 3);
-    foreach parent in array array['job_history_short', 'job_history_normal', 'job_history_long', 'attempt', 'job_log', 'payload']
+    foreach parent in array array['job_history_short', 'job_history_normal', 'job_history_long', 'attempt', 'job_log', 'payload', 'step']
     loop
         for day in select d::date from generate_series(first_day::timestamp, last_day::timestamp, interval '1 day') d
         loop

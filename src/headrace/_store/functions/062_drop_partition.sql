@@ -13,15 +13,11 @@ begin
     if not found then
         return false;
     end if;
-    if p.keep is not null then
-        if p.day + 1 + p.keep > (as_of at time zone 'utc') then
-            return false;
-        end if;
-    else
-        -- A payload's day goes when no job, finished or not, that was enqueued on it keeps its arguments there.
-        if p.day + 1 > (as_of at time zone 'utc')::date then
-            return false;
-        end if;
+    if p.day + 1 + coalesce(p.keep, interval '0') > (as_of at time zone 'utc') then
+        return false;
+    end if;
+    if p.parent in ('payload', 'step') then
+        -- Not while a job, finished or not, keeps its arguments or its steps there.
         execute format(
             'select exists (select from headrace.%I x
                             where (select true from headrace.job j where j.id = x.job_id)

@@ -1,4 +1,4 @@
--- Gives an existing role what it needs and no more: 'worker' (runs jobs), 'enqueuer' (adds jobs, sees none), 'viewer'
+-- Gives an existing role what it needs and no more: 'worker' (runs jobs), 'enqueuer' (adds jobs and events, sees none), 'viewer'
 -- (reads). Only the schema's owner may call it, and again after a migration that adds tables or functions.
 create or replace function headrace.grant_access(role name, access text) returns void
 language plpgsql
@@ -14,7 +14,7 @@ begin
         execute format('grant usage, select on all sequences in schema %I to %I', schema, role);
         execute format('grant execute on all functions in schema %I to %I', schema, role);
     when 'enqueuer' then
-        execute format('grant execute on function headrace.enqueue, headrace.enqueue_jobs, headrace.start_workflow, '
+        execute format('grant execute on function headrace.enqueue, headrace.enqueue_jobs, headrace.emit, headrace.start_workflow, '
                        'headrace.add_to_workflow to %I', role);
     when 'viewer' then
         execute format('grant select on all tables in schema %I to %I', schema, role);

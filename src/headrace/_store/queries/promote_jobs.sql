@@ -17,7 +17,7 @@ with turn as (
     update headrace.job j
     set state = 'queued', position = n.position
     from numbered n
-    where j.id = n.id
+    where j.id = any(array(select m.id from numbered m)) and j.id = n.id -- by the index, whatever statistics say of the join
     returning j.queue
 ), woken as (
     select headrace.wake_queues(array_agg(distinct p.queue)) from promoted p having count(*) > 0

@@ -1,1 +1,1 @@
-select headrace.retry_jobs(%(ids)s::uuid[], %(args)s::text::jsonb)::text
+select headrace.retry_jobs(%(ids)s::uuid[], %(args)s::text::jsonb, %(from_start)s)::text
