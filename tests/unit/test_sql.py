@@ -84,3 +84,14 @@ def test_one_version_ahead_is_accepted() -> None:
     """Workers of version N run on schemas N and N+1: the schema is migrated first."""
     check_version(KNOWN, "jobs")
     check_version(KNOWN + 1, "jobs")
+
+
+def test_all_claims_answer_the_same_of_a_job() -> None:
+    """Three statements claim; what they answer becomes the same `Attempt`, whose extras must not depend on which it was."""
+
+    def answer(path: str) -> str:
+        text = (STORE / path).read_text()
+        return " ".join(text[text.rindex("returning j.id::text") :].split()).removesuffix("; end $$;")
+
+    claims = ["functions/049_claim_jobs.sql", "functions/091_claim_limited_jobs.sql", "queries/claim_suspect.sql"]
+    assert len({answer(path) for path in claims}) == 1
