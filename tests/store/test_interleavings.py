@@ -197,7 +197,7 @@ def gate(connections: tuple[Store, Store, Store]) -> Iterator[None]:
     """Something in front of every job that stops the statements of some connections."""
     store = connections[0]
     store.ask(f"""
-        create function public.gate() returns boolean language plpgsql volatile as
+        create function public.gate() returns boolean language plpgsql volatile set lock_timeout = 0 as
         $$ begin perform pg_advisory_xact_lock_shared({GATE}); return true; end $$;
         create policy gate on headrace.job using ({IF_GATED}) with check (true);
         create policy gate on headrace.job_history using ({IF_GATED}) with check (true);
