@@ -61,7 +61,7 @@ def _facts(info: WorkflowInfo, now: datetime) -> Iterator[tuple[str, str]]:
     yield "done", f"{info.done} of {info.total}" + (f" ({info.done / info.total:.0%})" if info.total else "")
     counts = ("succeeded", "failed", "cancelled", "queued", "blocked")
     yield "jobs", ", ".join(f"{getattr(info, name)} {name}" for name in counts if getattr(info, name)) or "none"
-    yield "after failure", info.policy
+    yield "on failure", info.policy
     yield "started", f"{show_time(info.created_at)} ({show_relative(info.created_at, now)})"
     if info.finished_at is not None:
         yield "finished", f"{show_time(info.finished_at)} ({show_relative(info.finished_at, now)})"
