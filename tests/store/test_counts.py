@@ -214,7 +214,7 @@ class Meter:
             "union select xmin::text from headrace.workflow_node"
         )
         return self.one(
-            "select sum(record_length - fpi_length) from pg_get_wal_records_info(%s, pg_current_wal_flush_lsn()) "
+            "select coalesce(sum(record_length - fpi_length), 0) from pg_get_wal_records_info(%s, pg_current_wal_flush_lsn()) "
             "where xid::text = any(%s)",
             since, [xid for (xid,) in writers],
         )  # fmt: skip
