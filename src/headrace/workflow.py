@@ -9,6 +9,7 @@ many, a barrier stands between them, a node without a job, so that there are not
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 from uuid import UUID
@@ -35,7 +36,7 @@ def previous() -> Any:
     return PendingResult(None)
 
 
-class Flow:
+class Flow(ABC):
     """Jobs in an order: what `chain` and `group` make."""
 
     def __init__(self, items: Iterable[NewJob | Flow]) -> None:
@@ -48,9 +49,9 @@ class Flow:
         """This, and then these, one after the other."""
         return Chain([self, *items])
 
+    @abstractmethod
     def place(self, plan: Plan, before: Ends) -> Ends:
         """Put its jobs into a plan, after others; what it ends in."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self.items)}>"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from headrace._store.database import Database
 from headrace._store.sql import query
 from headrace._worker.promoter import CHUNK, FULL_SCAN_S, START, Promoter
 from headrace._worker.timings import Timings
+from tests.store.turns import Clock, taking_turns
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from tests.store.harness import Store
 
@@ -23,23 +22,9 @@ SCHEDULE = """
 QUEUED = "select count(*) from headrace.job where state = 'queued'"
 
 
-class Clock:
-    """A clock to step."""
-
-    now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@asynccontextmanager
-async def promoting(store: Store) -> AsyncIterator[tuple[Promoter, Clock]]:
-    database, clock = Database(store.url, "headrace", max_connections=1), Clock()
-    await database.open()
-    try:
-        yield Promoter(database, Timings(), clock), clock
-    finally:
-        await database.close()
+def promoting(store: Store) -> AbstractAsyncContextManager[tuple[Promoter, Clock]]:
+    """One worker's turn."""
+    return taking_turns(store, lambda database, clock: Promoter(database, Timings(), clock))
 
 
 async def test_more_jobs_than_a_chunk_at_one_instant_are_all_promoted(store: Store) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from headrace._store.database import Database
 from headrace._store.sql import query
 from headrace._worker.promoter import CHUNK
 from headrace._worker.waiting import FROM_START, FULL_SCAN_S, Waiting
+from tests.store.turns import Clock, taking_turns
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from tests.store.harness import Store
 
@@ -28,24 +27,9 @@ EMIT = f"""
 QUEUED = "select count(*) from headrace.job where state = 'queued'"
 
 
-class Clock:
-    """A clock to step."""
-
-    now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@asynccontextmanager
-async def releasing(store: Store) -> AsyncIterator[tuple[Waiting, Clock]]:
+def releasing(store: Store) -> AbstractAsyncContextManager[tuple[Waiting, Clock]]:
     """One worker's turn."""
-    database, clock = Database(store.url, "headrace", max_connections=1), Clock()
-    await database.open()
-    try:
-        yield Waiting(database, clock), clock
-    finally:
-        await database.close()
+    return taking_turns(store, Waiting)
 
 
 async def test_more_than_a_chunk_at_one_instant(store: Store) -> None:

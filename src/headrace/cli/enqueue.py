@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headrace._worker.importing import import_app
-from headrace.cli.options import AsJson, Target, read_duration
+from headrace.cli.options import AsJson, Target, read_duration, read_json
 from headrace.cli.output import note, print_json, say
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _print_job(job: Job[Any], as_json: bool) -> None:
 def read_arguments(texts: list[str]) -> tuple[list[Any], dict[str, Any]]:
     """Positional and named arguments of a task, as they are written on a command line."""
     if len(texts) == 1 and texts[0].lstrip()[:1] in ("{", "["):
-        given = _read_json(texts[0])
+        given = read_json(texts[0], "the arguments are")
         return (given, {}) if isinstance(given, list) else ([], given)
     kwargs: dict[str, Any] = {}
     for text in texts:
@@ -90,15 +90,6 @@ def read_arguments(texts: list[str]) -> tuple[list[Any], dict[str, Any]]:
             raise typer.BadParameter(f'argument "{name}" is given twice')
         kwargs[name] = _json_or_text(value)
     return [], kwargs
-
-
-def _read_json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise typer.BadParameter(
-            f"the arguments are not JSON: {error.msg} at character {error.pos + 1} of {text}"
-        ) from None
 
 
 def _json_or_text(text: str) -> Any:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headrace.cli.opening import with_app, with_database
-from headrace.cli.options import AsJson, Schema, Url, read_duration
+from headrace.cli.options import AsJson, Schema, Url, read_duration, read_json
 from headrace.cli.output import print_error, print_json, say, show_json, show_relative, show_time
 from headrace.event import KEEP_EVENTS
 
@@ -36,7 +35,7 @@ def emit(
     schema: Schema = "headrace",
 ) -> None:
     """Say that something has happened: jobs that wait for it go on. Only the first emit counts; others exit with 1."""
-    value = _read_json(payload)
+    value = read_json(payload, "the payload is")
     if not with_app(url, schema, lambda app: app.emit(name, value, keep=keep)):
         print_error(f'event "{name}" was emitted before: nothing is changed. See `headrace events show {name}`')
         raise typer.Exit(1)
@@ -69,12 +68,3 @@ def show(name: Name, url: Url = None, schema: Schema = "headrace", as_json: AsJs
         ("waiting", jobs),
     ):
         say(f"  {label:10} {fact}")
-
-
-def _read_json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise typer.BadParameter(
-            f"the payload is not JSON: {error.msg} at character {error.pos + 1} of {text}"
-        ) from None

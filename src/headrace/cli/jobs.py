@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -11,7 +10,7 @@ import typer
 
 from headrace.cli.job_page import print_job_page
 from headrace.cli.opening import with_app, with_database
-from headrace.cli.options import AsJson, JobIds, Schema, Url, read_job_id
+from headrace.cli.options import AsJson, JobIds, Schema, Url, read_arguments_object, read_job_id
 from headrace.cli.output import print_error, print_json, print_table, say, show_relative, state_text
 from headrace.job import State
 
@@ -126,7 +125,7 @@ def retry_jobs(
     schema: Schema = "headrace",
 ) -> None:
     """Run finished jobs again, and those that wait for a time or an event now."""
-    new_args = None if args is None else _read_object(args)
+    new_args = None if args is None else read_arguments_object(args)
 
     async def act(app: Headrace) -> tuple[list[UUID], list[JobInfo]]:
         retried = await app.retry_jobs(ids, new_args, from_start=from_start)
@@ -192,13 +191,3 @@ def _end_with_refused(ids: Iterable[UUID], done: Iterable[UUID], refused: dict[U
         print_error(f"job {job_id} {why}")
     if left:
         raise typer.Exit(1)
-
-
-def _read_object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise typer.BadParameter(f"--args is not JSON: {error.msg} at character {error.pos + 1} of {text}") from None
-    if not isinstance(value, dict):
-        raise typer.BadParameter(f"--args must be a JSON object of the task's parameters, not {text}")
-    return value

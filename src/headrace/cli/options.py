@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
+import json
 import re
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
@@ -57,26 +58,39 @@ def read_duration(text: str | timedelta) -> timedelta:
 
 def read_job_id(text: str | UUID) -> UUID:
     """A job's id."""
-    if isinstance(text, UUID):
-        return text
-    try:
-        return UUID(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f'"{text}" is not a job\'s id: those are UUIDs, as `headrace jobs list` shows'
-        ) from None
+    return _read_id(text, "job")
 
 
 def read_workflow_id(text: str | UUID) -> UUID:
     """A workflow's id."""
+    return _read_id(text, "workflow")
+
+
+def _read_id(text: str | UUID, noun: str) -> UUID:
     if isinstance(text, UUID):
         return text
     try:
         return UUID(text)
     except ValueError:
         raise typer.BadParameter(
-            f'"{text}" is not a workflow\'s id: those are UUIDs, as `headrace workflows list` shows'
+            f'"{text}" is not a {noun}\'s id: those are UUIDs, as `headrace {noun}s list` shows'
         ) from None
+
+
+def read_json(text: str, what: str) -> Any:
+    """Any JSON; `what` begins the sentence that says that it is none."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise typer.BadParameter(f"{what} not JSON: {error.msg} at character {error.pos + 1} of {text}") from None
+
+
+def read_arguments_object(text: str) -> dict[str, Any]:
+    """The value of --args."""
+    value = read_json(text, "--args is")
+    if not isinstance(value, dict):
+        raise typer.BadParameter(f"--args must be a JSON object of the task's parameters, not {text}")
+    return value
 
 
 def read_bound(text: str | int) -> int | None:

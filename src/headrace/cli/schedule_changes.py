@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ from headrace._schedule.zones import read_zone
 from headrace._worker.importing import import_app
 from headrace.cli.enqueue import read_arguments
 from headrace.cli.opening import with_app
-from headrace.cli.options import Schema, Target, Url, read_duration
+from headrace.cli.options import Schema, Target, Url, read_arguments_object, read_duration
 from headrace.cli.output import note, say
 from headrace.cli.schedules import Name, Tenant, group, when_due
 
@@ -135,7 +134,7 @@ def edit_schedule(
     if args is not None:
         if app is None:
             raise typer.BadParameter("--args needs --app MODULE:APP: only the app knows what arguments are right")
-        options["args"] = _object(args)
+        options["args"] = read_arguments_object(args)
     if not options:
         raise typer.BadParameter("nothing to change: give at least one option")
 
@@ -238,13 +237,3 @@ def _with_zone(time: datetime, what: str) -> datetime:
     if time.tzinfo is None:
         raise typer.BadParameter(f"{what.replace('_', '-')} needs an offset: {time.isoformat()}+00:00 is in UTC")
     return time
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise typer.BadParameter(f"--args is not JSON: {error.msg} at character {error.pos + 1} of {text}") from None
-    if not isinstance(value, dict):
-        raise typer.BadParameter(f"--args must be a JSON object of the task's parameters, not {text}")
-    return value
