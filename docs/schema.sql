@@ -541,6 +541,18 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.claim_extras(tenant text, correlation_id text, tags text[], metadata jsonb, expires_at timestamp with time zone, workflow_id uuid, inputs jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select case when workflow_id is not null
+                then jsonb_build_object('tenant', tenant, 'correlation_id', correlation_id, 'tags', tags, 'metadata', metadata,
+                                        'expired', expires_at < now(), 'workflow_id', workflow_id, 'inputs', inputs)::text
+                when tenant is not null or correlation_id is not null or tags is not null or metadata is not null
+                     or expires_at is not null
+                then jsonb_build_object('tenant', tenant, 'correlation_id', correlation_id, 'tags', tags, 'metadata', metadata,
+                                        'expired', expires_at < now())::text end
+$$;
+
 CREATE FUNCTION headrace.claim_jobs(worker bigint, queues text[], places integer[], segment_queues text[], lows smallint[], highs smallint[], afters bigint[], befores bigint[]) RETURNS TABLE(id text, run integer, queue text, task text, args text, attempts smallint, max_attempts smallint, suspicion smallint, rank integer, "position" bigint, extras text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -598,14 +610,7 @@ begin
     where j.id = any(claimable)
     returning j.id::text, j.run, j.queue, j.task, j.args::text, j.attempts, j.max_attempts, j.suspicion,
         -j.priority::integer, j.position,
-        case when j.workflow_id is not null
-             then jsonb_build_object('tenant', j.tenant, 'correlation_id', j.correlation_id, 'tags', j.tags,
-                                     'metadata', j.metadata, 'expired', j.expires_at < now(),
-                                     'workflow_id', j.workflow_id, 'inputs', j.inputs)::text
-             when j.tenant is not null or j.correlation_id is not null or j.tags is not null or j.metadata is not null
-                  or j.expires_at is not null
-             then jsonb_build_object('tenant', j.tenant, 'correlation_id', j.correlation_id, 'tags', j.tags,
-                                     'metadata', j.metadata, 'expired', j.expires_at < now())::text end;
+        headrace.claim_extras(j.tenant, j.correlation_id, j.tags, j.metadata, j.expires_at, j.workflow_id, j.inputs);
 end
 $$;
 
@@ -739,14 +744,7 @@ begin
     where j.id = any(claimed)
     returning j.id::text, j.run, j.queue, j.task, j.args::text, j.attempts, j.max_attempts, j.suspicion,
         -j.priority::integer, j.position,
-        case when j.workflow_id is not null
-             then jsonb_build_object('tenant', j.tenant, 'correlation_id', j.correlation_id, 'tags', j.tags,
-                                     'metadata', j.metadata, 'expired', j.expires_at < now(),
-                                     'workflow_id', j.workflow_id, 'inputs', j.inputs)::text
-             when j.tenant is not null or j.correlation_id is not null or j.tags is not null or j.metadata is not null
-                  or j.expires_at is not null
-             then jsonb_build_object('tenant', j.tenant, 'correlation_id', j.correlation_id, 'tags', j.tags,
-                                     'metadata', j.metadata, 'expired', j.expires_at < now())::text end;
+        headrace.claim_extras(j.tenant, j.correlation_id, j.tags, j.metadata, j.expires_at, j.workflow_id, j.inputs);
 end
 $$;
 

@@ -3,7 +3,7 @@
 Milliseconds depend on the machine and on what else it does; numbers of statements, rows and bytes do not. What keeps them
 from depending on anything else:
 
-* Each test has a database of its own, with autovacuum off for the tables that jobs go through.
+* Each test has a database of its own, with autovacuum off for its tables.
 * Claims and settles are driven in batches of 500, with the worker's own statements: no timing decides how many there are.
   Where a real worker runs, what timing can decide has a bound that follows from how the worker is built.
 * Write-ahead log is summed over the records of the measured transactions alone (pg_walinspect), so that tests beside this
@@ -78,7 +78,7 @@ LIMITS: dict[str, dict[str, int]] = {
     "settle_nodes": {  # its 1,000 jobs in two settles
         "statements": 8,  # 8: as many as for plain jobs
         "wal_bytes": 707_000,  # 630,946: two thirds more than plain ones, for the word that is left for the workflow
-        "index_entries_read": 3_300,  # 1,903, and 2,985 on PostgreSQL 15: those of before their release and claim, too
+        "index_entries_read": 2_150,  # 1,903: those of before their release, too
         "rows_read": 1_100,  # 1,000
         "indexed_updates": 0,  # 0
     },
@@ -232,9 +232,11 @@ class Meter:
 def meter(database: str, server: DatabaseServer) -> Iterator[Meter]:
     """Counts in a new database."""
     meter = Meter(superuser_url(server, database))
-    meter.ask("alter table headrace.job set (autovacuum_enabled = off)")
-    for (name,) in meter.ask("select name from headrace.list_partitions() where parent like 'job_history%'"):
-        meter.ask(f"alter table headrace.{name} set (autovacuum_enabled = off)")
+    # Of any table: while one is analysed, no scan may drop the dead entries that it meets, and the next reads them again.
+    for (name,) in meter.ask(
+        "select oid::regclass::text from pg_class where relnamespace = 'headrace'::regnamespace and relkind = 'r'"
+    ):
+        meter.ask(f"alter table {name} set (autovacuum_enabled = off)")
     yield meter
     meter.store.conn.close()
 

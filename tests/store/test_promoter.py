@@ -9,7 +9,7 @@ import pytest
 from headrace._store.sql import query
 from headrace._worker.promoter import CHUNK, FULL_SCAN_S, START, Promoter
 from headrace._worker.timings import Timings
-from tests.store.turns import Clock, taking_turns
+from tests.store.turns import Clock, fewest, taking_turns
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -82,8 +82,8 @@ async def test_dead_entries_are_not_walked_over(store: Store, observer: Store) -
                 pass
             mark = promoter._mark
         store.ask(SCHEDULE, ["0 seconds", 1])
-        buffers_of_look(store, mark)  # the first look of a session reads catalogs too
-        assert buffers_of_look(store, mark) < buffers_of_look(store, START) / 4
+        marked = fewest(lambda: buffers_of_look(store, mark))
+        assert marked < fewest(lambda: buffers_of_look(store, START)) / 4
 
 
 def buffers_of_look(store: Store, mark: tuple[str, str]) -> int:

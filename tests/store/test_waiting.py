@@ -9,7 +9,7 @@ import pytest
 from headrace._store.sql import query
 from headrace._worker.promoter import CHUNK
 from headrace._worker.waiting import FROM_START, FULL_SCAN_S, Waiting
-from tests.store.turns import Clock, taking_turns
+from tests.store.turns import Clock, fewest, taking_turns
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -102,8 +102,8 @@ async def test_dead_entries_are_not_walked_over(store: Store, observer: Store) -
                 pass
             mark = waiting._mark
         store.ask(PARK, ["0 seconds", "c", "0 seconds", 1])
-        buffers_of_look(store, mark)  # the first one reads the catalogue, too
-        assert buffers_of_look(store, mark) < buffers_of_look(store, FROM_START) / 4
+        marked = fewest(lambda: buffers_of_look(store, mark))
+        assert marked < fewest(lambda: buffers_of_look(store, FROM_START)) / 4
 
 
 def buffers_of_look(store: Store, mark: tuple[str, str, str]) -> int:

@@ -24,6 +24,11 @@ class Clock:
         return self.now_s
 
 
+def fewest(buffers: Callable[[], int]) -> int:
+    """What a look reads of the tables: the first of a session, and one after a vacuum, read the catalogue, too."""
+    return min(buffers() for _ in range(3))
+
+
 @asynccontextmanager
 async def taking_turns(store: Store, make: Callable[[Database, Clock], T]) -> AsyncIterator[tuple[T, Clock]]:
     """What a worker would call again and again, and its clock."""

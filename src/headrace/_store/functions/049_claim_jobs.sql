@@ -72,13 +72,6 @@ begin
     where j.id = any(claimable)
     returning j.id::text, j.run, j.queue, j.task, j.args::text, j.attempts, j.max_attempts, j.suspicion,
         -j.priority::integer, j.position,
-        case when j.workflow_id is not null
-             then jsonb_build_object('tenant', j.tenant, 'correlation_id', j.correlation_id, 'tags', j.tags,
-                                     'metadata', j.metadata, 'expired', j.expires_at < now(),
-                                     'workflow_id', j.workflow_id, 'inputs', j.inputs)::text
-             when j.tenant is not null or j.correlation_id is not null or j.tags is not null or j.metadata is not null
-                  or j.expires_at is not null
-             then jsonb_build_object('tenant', j.tenant, 'correlation_id', j.correlation_id, 'tags', j.tags,
-                                     'metadata', j.metadata, 'expired', j.expires_at < now())::text end;
+        headrace.claim_extras(j.tenant, j.correlation_id, j.tags, j.metadata, j.expires_at, j.workflow_id, j.inputs);
 end
 $$;
