@@ -147,13 +147,13 @@ class Bench:
         self._nothing: Task[..., ..., Any] = app.find_task(nothing.__name__)
         self._tell_time: Task[..., ..., Any] = app.find_task(tell_time.__name__)
         self._aside = self._nothing.options(queue=ASIDE)
-        self._numbers = sql.Identifier(app.schema, "bench_number")
+        self._add_number = statement("add_number", app.schema)
 
     async def run(self) -> None:
         """Every step."""
         singles = self._sizes.singles
         await self._step("round_trip", "asking for nothing", self._repeat(self._round_trip, singles, 1.5))
-        await self._conn.execute(sql.SQL("create table {} (number integer)").format(self._numbers))
+        await self._conn.execute(statement("create_numbers", self._app.schema))
         await self._step("commit", "committing", self._repeat(self._commit, singles, 3.0))
         await self._step("enqueue_one", "enqueueing one by one", self._repeat(self._enqueue_one, singles, 4.0))
         await self._step("enqueue_many", "enqueueing many", self._repeat(self._enqueue_many, ROUNDS, 5.0))
@@ -186,9 +186,8 @@ class Bench:
         return time.perf_counter() - started
 
     async def _commit(self) -> float:
-        insert = sql.SQL("insert into {} values (1)").format(self._numbers)
         started = time.perf_counter()
-        await self._conn.execute(insert)
+        await self._conn.execute(self._add_number)
         return time.perf_counter() - started
 
     async def _enqueue_one(self) -> float:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
@@ -234,9 +234,7 @@ async def _check_schema(conn: AsyncConnection, schema: str) -> None:
     from headrace._store.migrate import check_version  # noqa: PLC0415 - migrate is the synchronous part
 
     try:
-        cursor = await conn.execute(
-            sql.SQL("select coalesce(max(version), 0) from {}.schema_version").format(sql.Identifier(schema))
-        )
+        cursor = await conn.execute(query("read_version", schema))
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         check_version(0, schema)
         return

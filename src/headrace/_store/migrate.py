@@ -74,7 +74,7 @@ def migrate(url: str, schema: str = "headrace") -> Plan:
     check_schema_name(schema)
     with connect_sync(url) as conn, conn.transaction():
         conn.execute("set local client_min_messages = warning")
-        conn.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        conn.execute(query("lock_migrations", schema), {"lock": _LOCK})
         done = _plan(conn, schema)
         _apply(conn, schema, done)
     return done
@@ -89,7 +89,7 @@ def repair(url: str, schema: str = "headrace") -> None:
     """
     check_schema_name(schema)
     with connect_sync(url) as conn, conn.transaction():
-        conn.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        conn.execute(query("lock_migrations", schema), {"lock": _LOCK})
         if _plan(conn, schema).pending:
             raise SchemaError(f'schema "{schema}" is not at this version: run `headrace migrate`')
         _create_functions(conn, schema)
@@ -135,17 +135,15 @@ def _apply(conn: Connection, schema: str, todo: Plan) -> None:
         return
     if todo.current == 0:
         conn.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
-        _create_version_table(conn, schema)
+        conn.execute(query("create_version_table", schema))
     for number, script in enumerate(migrations(), 1):
         if number > todo.current:
             _run(conn, script, schema)
             _record(conn, schema, number, script.name, _checksum(script))
     _create_functions(conn, schema)
     today = datetime.now(UTC).date()
-    conn.execute(
-        sql.SQL("select {}.create_partitions(%s, %s)").format(sql.Identifier(schema)),
-        [today - timedelta(days=1), today + timedelta(days=DAYS_AHEAD)],
-    )
+    days = {"first_day": today - timedelta(days=1), "last_day": today + timedelta(days=DAYS_AHEAD)}
+    conn.execute(query("create_partitions", schema), days)
 
 
 def _create_functions(conn: Connection, schema: str) -> None:
@@ -160,50 +158,25 @@ def _run(conn: Connection, script: Script, schema: str) -> None:
     conn.execute(for_schema(script.text, schema).encode())
 
 
-def _create_version_table(conn: Connection, schema: str) -> None:
-    conn.execute(
-        sql.SQL(
-            "create table {}.schema_version (version integer primary key, name text not null, "
-            "checksum text not null, applied_at timestamptz not null default now())"
-        ).format(sql.Identifier(schema))
-    )
-
-
 def _record(conn: Connection, schema: str, version: int, name: str, checksum: str) -> None:
-    conn.execute(
-        sql.SQL(
-            "insert into {}.schema_version (version, name, checksum) values (%s, %s, %s) on conflict (version) "
-            "do update set name = excluded.name, checksum = excluded.checksum, applied_at = now()"
-        ).format(sql.Identifier(schema)),
-        [version, name, checksum],
-    )
+    conn.execute(query("record_version", schema), {"version": version, "name": name, "checksum": checksum})
 
 
 def _applied(conn: Connection, schema: str) -> list[str]:
     """The checksums of the applied migrations, oldest first."""
-    if conn.execute("select to_regclass(%s)", [f"{schema}.schema_version"]).fetchone() == (None,):
+    if conn.execute(query("has_version_table", schema)).fetchone() == (False,):
         return []
-    rows = conn.execute(
-        sql.SQL("select checksum from {}.schema_version where version > 0 order by version").format(
-            sql.Identifier(schema)
-        )
-    )
-    return [checksum for (checksum,) in rows]
+    return [checksum for (checksum,) in conn.execute(query("list_checksums", schema))]
 
 
 def _functions_checksum(conn: Connection, schema: str) -> str | None:
-    row = conn.execute(
-        sql.SQL("select checksum from {}.schema_version where version = 0").format(sql.Identifier(schema))
-    ).fetchone()
+    row = conn.execute(query("read_functions_checksum", schema)).fetchone()
     return row[0] if row else None
 
 
 def _edited_functions(conn: Connection, schema: str) -> list[str]:
     """Functions whose body in the database is not the file's: somebody replaced them by hand."""
-    bodies = conn.execute(
-        "select p.proname, p.prosrc from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = %s",
-        [schema],
-    ).fetchall()
+    bodies = conn.execute(query("list_function_bodies", schema), {"schema": schema}).fetchall()
     stored: dict[str, str] = dict(bodies)
     problems = []
     for script in functions():
@@ -222,7 +195,7 @@ def _missing_objects(conn: Connection, schema: str) -> list[str]:
     try:
         with conn.transaction(force_rollback=True):
             conn.execute(sql.SQL("create schema {}").format(sql.Identifier(beside)))
-            _create_version_table(conn, beside)
+            conn.execute(query("create_version_table", beside))
             for script in (*migrations(), *functions()):
                 _run(conn, script, beside)
             expected, found = _objects(conn, beside), _objects(conn, schema)

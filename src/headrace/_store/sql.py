@@ -33,7 +33,7 @@ def for_schema(text: str, schema: str) -> str:
 
 
 @cache
-def query(name: str, schema: str) -> LiteralString:
+def query(name: str, schema: str = "headrace") -> LiteralString:
     """The statement in queries/NAME.sql: our own text, so psycopg may take it for a literal."""
     text = (_FOLDER / "queries" / f"{name}.sql").read_text(encoding="utf-8")
     return for_schema(text, schema)

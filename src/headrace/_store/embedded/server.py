@@ -25,6 +25,7 @@ from headrace._store.embedded.locks import FileLock
 from headrace._store.embedded.owner import Owner
 from headrace._store.embedded.passwords import ADMIN, APPLICATION, Passwords, read_or_create
 from headrace._store.embedded.programs import Programs, programs_for
+from headrace._store.sql import query
 from headrace.errors import EmbeddedError
 
 if TYPE_CHECKING:
@@ -305,8 +306,7 @@ def _introduce(site: _Site, passwords: Passwords) -> str:
 
 
 def _verify(admin: psycopg.Connection, cluster: Path) -> None:
-    asked = "select system_identifier, current_setting('data_directory') from pg_control_system()"
-    answer = admin.execute(asked).fetchone()
+    answer = admin.execute(query("read_identity")).fetchone()
     if answer != (clusters.system_identifier(cluster), str(cluster)):
         raise EmbeddedError(
             f"the server on {admin.info.host} is not that of {cluster}: it says {answer}. Stop it,"
@@ -317,8 +317,8 @@ def _verify(admin: psycopg.Connection, cluster: Path) -> None:
 def _ensure_application(admin: psycopg.Connection, password: str) -> None:
     """Create the role and its database, unless they exist (a killed start may have made one)."""
     name = sql.Identifier(APPLICATION)
-    if not admin.execute("select from pg_roles where rolname = %s", [APPLICATION]).fetchall():
+    if not admin.execute(query("has_role"), {"name": APPLICATION}).fetchall():
         create = sql.SQL("create role {} login nosuperuser password {}")
         admin.execute(create.format(name, password))
-    if not admin.execute("select from pg_database where datname = %s", [APPLICATION]).fetchall():
+    if not admin.execute(query("has_database"), {"name": APPLICATION}).fetchall():
         admin.execute(sql.SQL("create database {} owner {}").format(name, name))

@@ -1,0 +1,1 @@
+insert into headrace.bench_number values (1)

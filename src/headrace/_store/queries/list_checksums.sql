@@ -1,0 +1,2 @@
+-- Of the applied migrations, oldest first.
+select checksum from headrace.schema_version where version > 0 order by version

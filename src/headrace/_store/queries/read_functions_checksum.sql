@@ -1,0 +1,1 @@
+select checksum from headrace.schema_version where version = 0
