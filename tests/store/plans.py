@@ -56,6 +56,7 @@ class Plans:
     def of(self, statement: str, parameters: Any = None) -> list[Scan]:
         """Run the statement, undo it, and return what it read, and how."""
         with self._conn.transaction(force_rollback=True):
+            self._conn.execute("select pg_advisory_xact_lock(78)")  # other processes of the run use the same database
             self._plans.clear()
             self._conn.execute(statement, parameters)
             self._conn.execute("select")  # ends the statement before it, which is explained when it ends
