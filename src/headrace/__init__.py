@@ -43,7 +43,8 @@ from headrace.outcomes import Cancel, Fail, Outcome, Snooze, Suspended
 from headrace.retention import Keep, Retention
 from headrace.retry import Retry
 from headrace.rollout import Rollout
-from headrace.schedule import Schedule, Schedules, ScheduleTenant, Tick, Upcoming
+from headrace.schedule import Schedule, ScheduleTenant, Tick, Upcoming
+from headrace.schedules import Schedules
 from headrace.started import StartedWorkflow, WorkflowInfo, WorkflowNode
 from headrace.task import Task
 from headrace.trigger import RolloutMode, RolloutResult, Trigger

@@ -18,7 +18,8 @@ from headrace.errors import (
 from headrace.limits import Ageing, FairShare, Limit, describe, merge
 from headrace.retention import Retention
 from headrace.retry import Retry
-from headrace.schedule import Schedules, declare
+from headrace.schedule import declare
+from headrace.schedules import Schedules
 from headrace.task import ExecutorName, Task, TaskSettings, choose_executor, default_name
 
 if TYPE_CHECKING:
