@@ -29,16 +29,18 @@ async def test_what_the_iterable_raises_comes_out_and_nothing_is_stored(
     app: Headrace, greet: Greet, count: Callable[[], int], fails_at: int, error: BaseException
 ) -> None:
     """Whatever it is: even an error that looks like one of ours is not taken for a lost connection and tried again."""
+    reason = ValueError("why")
 
     def jobs() -> Iterator[NewJob]:
         for number in range(MANY):
             if number == fails_at:
-                raise error
+                raise error from reason
             yield greet.job(str(number))
 
     with pytest.raises(type(error)) as raised:
         await app.enqueue_many(jobs())
     assert raised.value is error
+    assert raised.value.__cause__ is reason
     assert count() == 0
     await greet.enqueue("the connection is as good as before")
     assert count() == 1

@@ -49,15 +49,18 @@ async def enqueue(database: Database, stream: Stream, *, lanes: bool = False) ->
         lanes: Whether to put them in the lanes of limits, which only the function can; a worker would do it later.
     """
     try:
-        return await (_call_function(database, stream.everything()) if lanes else _enqueue(database, stream))
+        return await _enqueue_surely(database, stream, lanes=lanes)
     except IterableFailed as failure:
-        raise failure.error from None
+        error = failure.error
+    raise error  # out here, so that it keeps its own cause and context
+
+
+async def _enqueue_surely(database: Database, stream: Stream, *, lanes: bool) -> list[Placed]:
+    try:
+        return await (_call_function(database, stream.everything()) if lanes else _enqueue(database, stream))
     except (DatabaseUnavailable, psycopg.errors.UniqueViolation) as error:
         may_be_there = not isinstance(error, DatabaseUnavailable) or error.unanswered
-    try:
-        everything = stream.everything()
-    except IterableFailed as failure:
-        raise failure.error from None
+    everything = stream.everything()
     try:
         return await _enqueue_missing(database, everything)
     except DatabaseUnavailable as error:

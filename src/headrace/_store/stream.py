@@ -44,7 +44,10 @@ class Stream:
         try:
             self.first = self.take()
         except IterableFailed as failure:
-            raise failure.error from None
+            error = failure.error
+        else:
+            return
+        raise error  # out here, so that it keeps its own cause and context
 
     def take(self) -> list[NewJob]:
         """The next chunk; empty at the end.

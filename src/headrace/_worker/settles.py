@@ -147,7 +147,7 @@ class Settles:
             except psycopg.errors.CheckViolation as error:
                 if error.diag.constraint_name is not None:  # no constraint's name: no partition
                     raise
-                await self._create_partitions()
+                await create_missing_partitions(self._database)
             except psycopg.errors.LockNotAvailable:
                 batch = await self._set_aside(batch)
             except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
@@ -179,12 +179,6 @@ class Settles:
         self._waiting.extend(held)
         self._added.set()
 
-    async def _create_partitions(self) -> None:
-        try:
-            await self._database.rows("create_partitions_now")
-        except psycopg.errors.LockNotAvailable:  # somebody is at it, or in its way
-            await asyncio.sleep(_RETRY_S)
-
     async def _settle_apart(self, batch: Sequence[Settle], error: psycopg.Error) -> None:
         if len(batch) == 1:
             reason = {"kind": "result", "message": f"the outcome could not be stored: {error.diag.message_primary}"}
@@ -202,6 +196,14 @@ class Settles:
                 "%d attempts were no longer this worker's when they ended; their outcomes are not recorded: %s",
                 len(ids), ", ".join(ids[:5]),
             )  # fmt: skip
+
+
+async def create_missing_partitions(database: Database) -> None:
+    """Those of today, for whoever was told that there is none; the caller tries again."""
+    try:
+        await database.rows("create_partitions_now")
+    except psycopg.errors.LockNotAvailable:  # somebody is at it, or in its way
+        await asyncio.sleep(_RETRY_S)
 
 
 def settle_parameters(worker_id: int, batch: Sequence[Settle], *, again: bool = False) -> dict[str, Any]:

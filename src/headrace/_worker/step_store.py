@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg
 
 from headrace._store.database import Database
+from headrace._worker.settles import create_missing_partitions
 from headrace.errors import ConfigurationError, DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class StepStore:
             except psycopg.errors.CheckViolation as error:
                 if error.diag.constraint_name is not None:  # no constraint's name: no partition
                     raise
-                await self._create_partitions()
+                await create_missing_partitions(self._database)
                 continue
             if "again" in parameters:
                 parameters["again"] = True
@@ -96,9 +97,3 @@ class StepStore:
             if not self._opened:
                 await self._database.open()
                 self._opened = True
-
-    async def _create_partitions(self) -> None:
-        try:
-            await self._database.rows("create_partitions_now")
-        except psycopg.errors.LockNotAvailable:  # somebody is at it, or in its way
-            await asyncio.sleep(_RETRY_S)
