@@ -97,7 +97,8 @@ async def test_a_slow_iterable_holds_no_transaction_open(
             if number == MANY - 1:
                 open_while_made.extend(
                     rows(
-                        "select l.pid from pg_locks l where l.relation = 'headrace.job'::regclass and l.mode like 'Row%'"
+                        """select l.pid from pg_locks l join pg_database d on d.oid = l.database
+                        where d.datname = current_database() and l.relation = 'headrace.job'::regclass and l.mode like 'Row%'"""
                     )
                 )
             yield greet.job(str(number))

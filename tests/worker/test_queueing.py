@@ -191,11 +191,12 @@ async def test_two_workers_share_a_queue(app: Headrace, tables: Tables) -> None:
     assert tables.value("select count(distinct worker_id) from headrace.job_history") == 2
 
 
-def _own_state(database: str) -> dict[str, Any]:
+def _own_state(others_threads: set[threading.Thread]) -> dict[str, Any]:
     gc.collect()
     me = psutil.Process()
+    threads = set(threading.enumerate()) - others_threads
     return {
-        "threads": sorted(t.name for t in threading.enumerate() if "headrace" in t.name or "pool" in t.name),
+        "threads": sorted(t.name for t in threads if "headrace" in t.name or "pool" in t.name),
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "children": [c.pid for c in me.children(recursive=True) if c.status() != psutil.STATUS_ZOMBIE],
     }
@@ -221,23 +222,25 @@ async def test_starting_and_stopping_leaks_nothing(app: Headrace, tables: Tables
             jobs = [await coroutine.enqueue(1), await function.enqueue(2)]
             assert [await job.result(timeout=PATIENCE_S) for job in jobs] == [1, 2]
 
+    others_threads = set(threading.enumerate())
     await once()
     others = """select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
                 and backend_type = 'client backend'"""
     tasks = len(asyncio.all_tasks())
-    before = await until(lambda: _settled_state(app.url, tables.value(others)), "the first one is gone")
+    before = await until(lambda: _settled_state(others_threads, tables.value(others)), "the first one is gone")
     for _ in range(20 if heartbeat == "loop" else 5):
         await once()
     await until(lambda: len(asyncio.all_tasks()) <= tasks, f"as many tasks as before: {asyncio.all_tasks()}")
     await until(
-        lambda: _own_state(app.url)["threads"] == before["threads"], f"no threads are left: {threading.enumerate()}"
+        lambda: _own_state(others_threads)["threads"] == before["threads"],
+        f"no threads are left: {threading.enumerate()}",
     )
-    await until(lambda: _own_state(app.url)["children"] == before["children"], "no children are left")
+    await until(lambda: _own_state(others_threads)["children"] == before["children"], "no children are left")
     await until(lambda: tables.value(others) <= before["connections"], "no connections are left")
-    assert _own_state(app.url)["descriptors"] <= before["descriptors"] + 2
+    assert _own_state(others_threads)["descriptors"] <= before["descriptors"] + 2
     assert tables.value("select count(*) from headrace.worker") == 0
 
 
-def _settled_state(url: str, connections: int) -> dict[str, Any] | None:
-    state = _own_state(url)
+def _settled_state(others_threads: set[threading.Thread], connections: int) -> dict[str, Any] | None:
+    state = _own_state(others_threads)
     return state | {"connections": connections} if not state["threads"] else None
