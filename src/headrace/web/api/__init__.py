@@ -1,0 +1,5 @@
+"""The HTTP API: one module for each noun."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

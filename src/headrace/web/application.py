@@ -1,0 +1,25 @@
+"""The ASGI application: its routers, and what every request passes through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from headrace.web.api import router as api_router
+from headrace.web.dashboard import router as dashboard_router
+
+if TYPE_CHECKING:
+    from headrace.app import Headrace
+
+
+def web_app(app: Headrace) -> FastAPI:
+    """The API under ``/api/v1`` and the dashboard beside it, for one app.
+
+    Mount it under any path: ``main.mount("/jobs", web_app(app))``. Who mounts it opens and closes the app.
+    """
+    web = FastAPI(title="headrace", version="1", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
+    web.state.headrace = app
+    web.include_router(api_router, prefix="/api/v1")
+    web.include_router(dashboard_router)
+    return web
