@@ -404,7 +404,7 @@ begin
 end
 $$;
 
-CREATE FUNCTION headrace.choose_limited_jobs(queue text, places integer, lanes text[], ranks integer[], suspects uuid[], avoid uuid[], moment timestamp with time zone, OUT chosen uuid[], OUT stale text[], OUT opens_us bigint, OUT turn double precision) RETURNS record
+CREATE FUNCTION headrace.choose_limited_jobs(queue text, places integer, lanes text[], ranks integer[], suspects uuid[], moment timestamp with time zone, OUT chosen uuid[], OUT chosen_lanes text[], OUT stale text[], OUT opens_us bigint, OUT turn double precision) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -487,9 +487,9 @@ begin
             select j.id, j.position, j.run_at from headrace.job j
             where j.queue = choose_limited_jobs.queue and j.lane = v.lane and (-j.priority::integer) = v.rank
               and j.position is not null and j.suspicion = 0 and j.lane is not null and j.state = 'queued'
-              and j.id <> all(avoid)
             order by j.position
-            limit least(s.free, places, (select b.share from bound b))) c
+            limit least(s.free, places, (select b.share from bound b))
+            for no key update skip locked) c
         where s.fits and s.free > 0 and s.holder is null and suspects is null
         union all
         select c.id, s.lane, c.rank, c.position, c.run_at, s.turn, s.weight, s.fair_id, s.fair_key
@@ -497,7 +497,8 @@ begin
         cross join lateral (
             select j.id, -j.priority::integer as rank, j.position, j.run_at from headrace.job j
             where j.id = s.holder and j.queue = choose_limited_jobs.queue and j.lane = s.lane
-              and j.position is not null and j.suspicion = 0 and j.state = 'queued' and j.id <> all(avoid)) c
+              and j.position is not null and j.suspicion = 0 and j.state = 'queued'
+            for no key update skip locked) c
         where s.fits and s.free > 0 and not s.torn and suspects is null
         union all
         select c.id, s.lane, c.rank, c.position, c.run_at, s.turn, s.weight, s.fair_id, s.fair_key
@@ -505,7 +506,8 @@ begin
         cross join lateral (
             select j.id, -j.priority::integer as rank, j.position, j.run_at from headrace.job j
             where j.id = any(suspects) and j.lane = s.lane and j.position is not null and j.suspicion > 0
-              and j.state = 'queued' and j.id <> all(avoid)) c
+              and j.state = 'queued'
+            for no key update skip locked) c
         where s.fits and s.free > 0 and not s.torn and coalesce(s.holder = c.id, true)
     ), aged as materialized (
         select c.id, c.lane, c.position, c.fair_id, c.fair_key, c.turn, c.weight,
@@ -519,25 +521,34 @@ begin
         from aged a
     ), line as materialized (
         select f.id, f.lane, f.turn, row_number() over (order by f.turn, f.rank, f.position) as place from fair f
-    ), counted as materialized (
-        select l.id, l.turn, l.place, g.free,
-               case when g.limit_id is not null then
-                   row_number() over (partition by g.limit_id, g.key order by l.place) end as number
-        from line l
-        left join pair p on p.lane = l.lane
-        left join gate g on g.limit_id = p.limit_id and g.key = p.key
+    ), crowded as materialized (
+        -- The gates that these jobs could overfill; the others refuse nobody. A gate that one lane alone has is not among them: no
+        -- more jobs were taken from its lane than it has slots.
+        select g.limit_id, g.key, g.free
+        from (select c.lane, count(*) as jobs from candidate c group by c.lane) n
+        join pair p on p.lane = n.lane
+        join gate g on g.limit_id = p.limit_id and g.key = p.key
+        group by g.limit_id, g.key, g.free
+        having sum(n.jobs) > g.free
+    ), refused as materialized (
+        select n.id
+        from (select l.id, r.free, row_number() over (partition by r.limit_id, r.key order by l.place) as number
+              from crowded r
+              join pair p on p.limit_id = r.limit_id and p.key = r.key
+              join line l on l.lane = p.lane) n
+        where n.number > n.free
     ), allowed as materialized (
-        select c.id, c.turn, c.place from counted c
-        group by c.id, c.turn, c.place
-        having bool_and(coalesce(c.number <= c.free, true))
-        order by c.place
+        select l.id, l.lane, l.turn from line l
+        where not exists (select from refused r where r.id = l.id)
+        order by l.place
         limit places
     )
-    select coalesce((select array_agg(a.id order by a.place) from allowed a), '{}'),
+    select coalesce((select array_agg(a.id) from allowed a), '{}'),
+           coalesce((select array_agg(a.lane) from allowed a), '{}'),
            coalesce((select array_agg(s.lane) from state s where not s.fits), '{}'),
            (select min(g.opens_us) from gate g),
            (select max(a.turn) from allowed a)
-    into chosen, stale, opens_us, turn;
+    into chosen, chosen_lanes, stale, opens_us, turn;
 end
 $$;
 
@@ -632,9 +643,6 @@ declare
     lanes_found integer;
     in_sight uuid[];
     chosen record;
-    avoid uuid[];
-    left_places integer;
-    started uuid[];
     claimed uuid[] := '{}';
     sorted jsonb;
     sorted_jobs integer;
@@ -700,23 +708,12 @@ begin
         end if;
         continue when coalesce(cardinality(lane_names), 0) = 0;
 
-        avoid := '{}';
-        left_places := places[i];
-        for look in 1 .. 3 loop
-            select * into chosen
-            from headrace.choose_limited_jobs(line, left_places, lane_names, lane_ranks, in_sight, avoid, moment);
-            started := array(
-                select j.id from headrace.job j
-                where j.id = any(chosen.chosen) and j.state = 'queued' for no key update skip locked);
-            if cardinality(started) > 0 then
-                perform headrace.take_slots(started, chosen.turn, moment);
-                claimed := claimed || started;
-            end if;
-            exit when cardinality(started) = cardinality(chosen.chosen);
-            -- Somebody holds some of them: others may have their slots.
-            avoid := avoid || chosen.chosen;
-            left_places := left_places - cardinality(started);
-        end loop;
+        select * into chosen
+        from headrace.choose_limited_jobs(line, places[i], lane_names, lane_ranks, in_sight, moment);
+        if cardinality(chosen.chosen) > 0 then
+            perform headrace.take_slots(line, chosen.chosen, chosen.chosen_lanes, chosen.turn, moment);
+            claimed := claimed || chosen.chosen;
+        end if;
         opens_us := least(opens_us, chosen.opens_us);
         if cardinality(chosen.stale) > 0 then
             perform headrace.change_lanes(array(
@@ -2403,7 +2400,7 @@ begin
 end
 $$;
 
-CREATE FUNCTION headrace.take_slots(ids uuid[], turn double precision, moment timestamp with time zone) RETURNS void
+CREATE FUNCTION headrace.take_slots(line text, ids uuid[], lanes text[], turn double precision, moment timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -2415,14 +2412,12 @@ CREATE FUNCTION headrace.take_slots(ids uuid[], turn double precision, moment ti
 #variable_conflict use_column
 declare
     now_us constant bigint := floor(extract(epoch from moment) * 1000000);
-    line text;
     line_turn double precision;
 begin
-    select j.queue into line from headrace.job j where j.id = ids[1];
     select f.turn into line_turn from headrace.flow_queue f where f.queue = line;
     with lane as materialized (
-        select j.lane, count(*)::integer as jobs, (array_agg(j.id))[1] as job
-        from headrace.job j where j.id = any(ids) group by j.lane
+        select s.lane, count(*)::integer as jobs, (array_agg(s.job))[1] as job
+        from unnest(ids, lanes) as s(job, lane) group by s.lane
     ), pair as materialized (
         select (p.pair ->> 0)::bigint as limit_id, p.pair ->> 1 as key, sum(l.jobs)::integer as jobs, (array_agg(l.job))[1] as job
         from lane l cross join lateral jsonb_array_elements(l.lane::jsonb - 0) as p(pair)

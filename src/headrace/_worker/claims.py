@@ -205,7 +205,7 @@ class Claims:
     async def _claim_limited(self, free: dict[str, int], *, suspects: bool = False) -> int:
         def learn(rows: list[tuple[Any, ...]]) -> None:
             if not suspects:
-                self.limited.learn(self._told)
+                self.limited.learn(self._told, filled=len(rows) >= sum(free.values()))
 
         parameters = self.limited.parameters(free, suspects=suspects)
         return await self._claim_with("claim_limited_jobs", learn, **parameters)
