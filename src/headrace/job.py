@@ -248,6 +248,13 @@ class JobInfo:
     workflow_id: UUID | None
 
 
+def job_info(record: dict[str, Any]) -> JobInfo:
+    """A job as statements answer it."""
+    return JobInfo(
+        **(record | {"id": UUID(record["id"]), "state": State(record["state"]), "args": record["args"] or {}})
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptInfo:
     """One attempt that was not a job's last.
