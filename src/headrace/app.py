@@ -17,6 +17,7 @@ from headrace._store.stream import Stream, check_new
 from headrace.errors import ConfigurationError
 from headrace.job import Job, NewJob
 from headrace.limits import Breakers, Limits
+from headrace.operations import Operations
 from headrace.search import Search
 from headrace.started import StartedWorkflow, WorkflowInfo, not_found, workflow_info
 from headrace.workflow import as_workflow
@@ -56,6 +57,7 @@ class Headrace(Declaring, Asking):
         self.limits = Limits(self.database)
         self.breakers = Breakers(self.database)
         self.search = Search(self.database)
+        self.operations = Operations(self.database, self.search)
 
     # -- working --
 

@@ -148,6 +148,7 @@ class Look:
         """So many of the next that match, or those that are found in the time."""
         found: list[dict[str, Any]] = []
         over_at = time.monotonic() + seconds
+        self._windows, self._days = 0, FIRST_DAYS
         while self.place is not None and len(found) < limit and time.monotonic() < over_at:
             try:
                 found += await self._look(self.place, limit - len(found), over_at)
