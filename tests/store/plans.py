@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from psycopg import Connection
+    from psycopg.abc import Query
     from psycopg.errors import Diagnostic
 
 SETTINGS = {
@@ -53,7 +54,7 @@ class Plans:
         if found:
             self._plans.append(json.loads(plan)["Plan"])
 
-    def of(self, statement: str, parameters: Any = None) -> list[Scan]:
+    def of(self, statement: Query, parameters: Any = None) -> list[Scan]:
         """Run the statement, undo it, and return what it read, and how."""
         with self._conn.transaction(force_rollback=True):
             self._conn.execute("select pg_advisory_xact_lock(78)")  # other processes of the run use the same database
