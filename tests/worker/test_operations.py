@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from headrace import Retry
 from tests.worker.helpers import until, working
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ async def test_a_worker_does_operations_beside_its_jobs(app: Headrace, tables: T
     """What is retried in bulk runs."""
     attempts = []
 
-    @app.task(name="fragile", queue="q")
+    @app.task(name="fragile", queue="q", retry=Retry(attempts=1))
     async def fragile(n: int) -> None:
         attempts.append(n)
         if len(attempts) <= 10:

@@ -7,6 +7,22 @@ create index job_history_where on headrace.job_history
                 tenant text_bloom_ops (n_distinct_per_range = 1000), correlation_id text_bloom_ops (n_distinct_per_range = 4000),
                 workflow_id uuid_bloom_ops (n_distinct_per_range = 1000))
     with (pages_per_range = 128, autosummarize = on);
+-- The first megabyte of an empty table is summarised when the index is made, and every insert would then be logged twice; as in
+-- create_partitions.
+do $$
+declare
+    made regclass;
+begin
+    for made in
+        select i.indexrelid from pg_index i
+        join pg_class c on c.oid = i.indexrelid
+        where c.relam = (select oid from pg_am where amname = 'brin') and c.relkind = 'i' and pg_relation_size(i.indrelid) = 0
+          and i.indrelid in (select relid from pg_partition_tree('headrace.job_history'))
+    loop
+        perform brin_desummarize_range(made, 0);
+    end loop;
+end
+$$;
 
 -- What operators do with many jobs at once. A worker takes an operation for some seconds and does it chunk by chunk, each chunk in one
 -- transaction with its count: see ../functions/155_run_chunk.sql.
