@@ -127,9 +127,7 @@ class Operations:
         """
         narrowed = _narrowed(filter, _check_action(action))
         page = await self._search.jobs(narrowed, tenant=tenant, limit=SAMPLES)
-        return Preview(
-            filter=narrowed, estimate=await self._search.count(narrowed, tenant=tenant), samples=page.jobs
-        )
+        return Preview(filter=narrowed, estimate=await self._search.count(narrowed, tenant=tenant), samples=page.jobs)
 
     async def start(
         self,
@@ -149,8 +147,8 @@ class Operations:
 
         Args:
             filter: The jobs to act on. An empty one is refused: for all jobs write ``age>0s``.
-            action: "retry" finished jobs, "cancel" unfinished ones, "delete" what does not run, "run_now" what waits for a
-                time or an event, or "set_priority" or "move" (to another queue) what waits.
+            action: "retry" finished jobs, "cancel" unfinished ones, "delete" what does not run, "run_now" what waits
+                for a time or an event, or "set_priority" or "move" (to another queue) what waits.
             by: Who starts it: it is stored.
             ids: Instead of a filter, these jobs; at most 100,000.
             tenant: Only this tenant's jobs.
@@ -181,9 +179,7 @@ class Operations:
         )  # fmt: skip
         return await self.get(number, tenant=tenant)
 
-    async def list(
-        self, *, tenant: str | None = None, before: int | None = None, limit: int = 50
-    ) -> list[Operation]:
+    async def list(self, *, tenant: str | None = None, before: int | None = None, limit: int = 50) -> list[Operation]:
         """Operations, newest first.
 
         Args:
@@ -206,7 +202,9 @@ class Operations:
             "list_operations", id=operation, before=None, tenant=tenant, limit=1
         )
         if not records:
-            raise UnknownOperation(f"there is no operation {operation}: `headrace operations list` shows those there are")
+            raise UnknownOperation(
+                f"there is no operation {operation}: `headrace operations list` shows those there are"
+            )
         return Operation(**records[0])
 
     async def cancel(self, operation: int, *, by: str, tenant: str | None = None) -> Operation:
@@ -228,18 +226,16 @@ def _check_action(action: str) -> Action:
     return action  # type: ignore[return-value]
 
 
-def _narrowed(filter: Filter | str, action: Action) -> Filter:  # noqa: A002
+def _narrowed(wanted: Filter | str, action: Action) -> Filter:
     """The filter, in the states in which the action can be done."""
-    parsed = Filter.of(filter)
+    parsed = Filter.of(wanted)
     if not parsed.terms:
-        raise FilterError("an operation needs a filter; age>0s is all jobs", str(filter), 0)
+        raise FilterError("an operation needs a filter; age>0s is all jobs", str(wanted), 0)
     states = Term("state", ":", tuple(Value(state.value) for state in _STATES[action]))
     return parsed if states in parsed.terms else Filter((*parsed.terms, states))
 
 
-def _settings(
-    action: Action, priority: int | None, queue: str | None, reason: str, from_start: bool
-) -> dict[str, Any]:
+def _settings(action: Action, priority: int | None, queue: str | None, reason: str, from_start: bool) -> dict[str, Any]:
     match action:
         case "set_priority":
             if priority is None or not -32_768 <= priority <= 32_767:

@@ -147,11 +147,11 @@ class Search:
 
     async def jobs(
         self,
-        filter: Filter | str = "",
+        filter: Filter | str = "",  # noqa: A002 - the word
         *,
         tenant: str | None = None,
         after: str | None = None,
-        limit: int = 50,  # noqa: A002
+        limit: int = 50,
     ) -> JobPage:
         """A page of jobs that match.
 
@@ -208,10 +208,10 @@ class Search:
 
     async def failures(
         self,
-        filter: Filter | str = "",
+        filter: Filter | str = "",  # noqa: A002 - the word
         *,
         tenant: str | None = None,
-        limit: int = 100,  # noqa: A002
+        limit: int = 100,
     ) -> Failures:
         """The failed jobs that match, by what went wrong and where; of the latest 20,000 failed jobs.
 

@@ -129,12 +129,12 @@ def json_values() -> st.SearchStrategy[Any]:
 # -- what a filter means --
 
 
-def matches(filter: Filter, job: JobInfo, now: datetime, failure: str | None) -> bool:
+def matches(wanted: Filter, job: JobInfo, now: datetime, failure: str | None) -> bool:
     """Whether a job matches."""
-    return all(holds(term, job, now, failure) is not term.negated for term in filter.terms)
+    return all(holds(term, job, now, failure) is not term.negated for term in wanted.terms)
 
 
-def holds(term: Term, job: JobInfo, now: datetime, failure: str | None) -> bool:
+def holds(term: Term, job: JobInfo, now: datetime, failure: str | None) -> bool:  # noqa: PLR0911 - a table
     """Whether a term, but for its negation, holds."""
     value = of(term.key, job, now, failure)
     if term.path:
@@ -240,7 +240,7 @@ def given_number(given: Value) -> Decimal | None:
     return Decimal(given.text) if not given.quoted and re.fullmatch(r"-?\d+(\.\d+)?", given.text) else None
 
 
-def json_fits(operator: str, given: Value, value: Any) -> bool:
+def json_fits(operator: str, given: Value, value: Any) -> bool:  # noqa: PLR0911 - a table
     """Of a JSON value."""
     text, number = json_text(value), given_number(given)
     if text is None:

@@ -114,7 +114,15 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
     assert acting.rescue() == {third.id: "lost"}
     assert acting.cancel(third.id) == {third.id: "cancelled"}
     operation = acting.value(
-        "start_operation", action="retry", settings="{}", filter="age>0s", ids=None, tenant=None, by="b", undo_s=0, estimate=1
+        "start_operation",
+        action="retry",
+        settings="{}",
+        filter="age>0s",
+        ids=None,
+        tenant=None,
+        by="b",
+        undo_s=0,
+        estimate=1,
     )
     assert acting.rows("take_operation", now=None)
     assert acting.value("run_chunk", id=operation, chunk=0, ids=[third.id], place=None, last=True)
@@ -191,7 +199,9 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
     for name, parameters in reads.items():
         viewer.rows(name, **parameters)
     assert viewer.one("select state::text from headrace.jobs where id = %s", [job]) == "succeeded"
-    assert viewer.one("select headrace.find_args(id, created_at) from headrace.job_history where id = %s", [job]) == {"blob": "x" * 3000}
+    assert viewer.one("select headrace.find_args(id, created_at) from headrace.job_history where id = %s", [job]) == {
+        "blob": "x" * 3000
+    }
     assert viewer.one("select headrace.failure_of(error, task) from headrace.job_history where id = %s", [job])
     assert executable(viewer) == {
         "uuid7_floor", "uuid7_floor_of", "lane_of", "rate_ahead", "find_args", "failure_of", "error_place",

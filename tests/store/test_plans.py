@@ -301,7 +301,9 @@ SEARCHES: list[tuple[str, str, Parameters, set[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "text", "parameters", "expected"), SEARCHES, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "text", "parameters", "expected"), SEARCHES, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_a_search_goes_through_its_order(
     large: Large, name: str, text: str, parameters: Parameters, expected: set[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,14 +39,16 @@ async def test_a_killed_worker_s_operation_is_gone_on_with(
 
     for kill in range(1, 4):
         worker = start_worker()
-        seen = await until(lambda least=500 * kill: reached(done, least), "some chunks are done")
+        seen = await until(partial(reached, done, 500 * kill), "some chunks are done")
         worker.kill()
         assert seen < JOBS, "it was over before the worker was killed"
         tables.rows("update headrace.operation set taken_until = now()")  # ten seconds later
     worker = start_worker()
     over = await until(lambda: finished(app, operation.id), "it is done")
     assert (over.state, over.done, over.skipped, over.failed) == ("finished", JOBS, 0, 0)
-    counts = "select count(*), count(distinct job_id), min(run), max(run) from headrace.attempt where outcome = 'failed'"
+    counts = (
+        "select count(*), count(distinct job_id), min(run), max(run) from headrace.attempt where outcome = 'failed'"
+    )
     assert tables.rows(counts) == [(JOBS, JOBS, 1, 1)]
     assert tables.rows("select count(*) from headrace.job where queue = 'nobody' and state = 'queued'") == [(JOBS,)]
 
@@ -84,5 +87,7 @@ async def test_a_worker_does_operations_beside_its_jobs(app: Headrace, tables: T
 
 def count(tables: Tables, state: str) -> int:
     """How many jobs have finished like this."""
-    ((found,),) = tables.rows("select count(*) from headrace.job_history where state = %s::text::headrace.job_state", state)
+    ((found,),) = tables.rows(
+        "select count(*) from headrace.job_history where state = %s::text::headrace.job_state", state
+    )
     return int(found)

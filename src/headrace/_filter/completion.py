@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from headrace._filter.keys import KEYS, OPERATORS, Kind
+from headrace._filter.keys import CONTAINS, KEYS, OPERATORS, Kind
 from headrace._filter.parsing import operators_of
 from headrace._filter.terms import BARE, quote
 from headrace.job import State
@@ -79,11 +79,15 @@ def _keys(word: str, start: int, end: int, known: Known) -> list[Completion]:
         return [
             Completion(f"{key}.{name}=", start, end, f"part of {KEYS[key].means}") for name in _fitting(part, plain)
         ]
-    return [
-        Completion(name + (operators_of(KEYS[name], ())[0] if not KEYS[name].paths or name == "error" else "."), start, end,
-                   KEYS[name].means)
-        for name in _fitting(word, KEYS)
-    ]  # fmt: skip
+    return [Completion(name + _next(name), start, end, KEYS[name].means) for name in _fitting(word, KEYS)]
+
+
+def _next(name: str) -> str:
+    """What usually follows a key."""
+    key = KEYS[name]
+    if key.kind is Kind.ERROR:
+        return CONTAINS
+    return "." if key.paths else operators_of(key, ())[0]
 
 
 def _values(name: str, word: str, start: int, end: int, known: Known) -> list[Completion]:

@@ -205,7 +205,9 @@ def operators_of(key: Key, path: tuple[str, ...]) -> tuple[str, ...]:
     return (Kind.JSON if path else key.kind).operators
 
 
-def checker(key: Key, path: tuple[str, ...], operator: str) -> Callable[[Value], object]:
+def checker(  # noqa: PLR0911 - a table of kinds
+    key: Key, path: tuple[str, ...], operator: str
+) -> Callable[[Value], object]:
     """What raises a ValueError for values that the key cannot have."""
     kind = Kind.JSON if path else key.kind
     exactly = operator in (IS, EQUALS, "!=")
@@ -228,7 +230,7 @@ def checker(key: Key, path: tuple[str, ...], operator: str) -> Callable[[Value],
             return lambda value: None
 
 
-def _example(key: Key, path: tuple[str, ...]) -> str:
+def _example(key: Key, path: tuple[str, ...]) -> str:  # noqa: PLR0911 - a table of kinds
     match Kind.JSON if path else key.kind:
         case Kind.STATE:
             return ":failed"

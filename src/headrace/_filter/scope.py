@@ -30,10 +30,10 @@ class Scope:
     by_id: bool
 
     @classmethod
-    def of(cls, filter: Filter, tenant: str | None) -> Scope:  # noqa: A002 - the word
+    def of(cls, wanted: Filter, tenant: str | None) -> Scope:
         """The scope of a filter."""
         states = set(State)
-        for term in filter.terms:
+        for term in wanted.terms:
             if term.key == "state":
                 named = {State(value.text) for value in term.values}
                 states = states - named if term.negated else states & named
@@ -41,7 +41,7 @@ class Scope:
                 states = {state for state in states if state.final}
         exact = {
             term.key
-            for term in filter.terms
+            for term in wanted.terms
             if not term.negated and term.operator in (IS, EQUALS)
             and not (term.operator == IS and any(value.is_pattern for value in term.values))
         }  # fmt: skip
@@ -59,6 +59,6 @@ class Scope:
 
     @property
     def rare_states(self) -> tuple[State, ...]:
-        """The final states to be looked for one by one, in the index of those that did not succeed; none: all at once."""
+        """The final states to look for one by one, in the index of those that did not succeed; none: all at once."""
         final = sorted(state for state in self.states if state.final)
         return () if State.SUCCEEDED in final else tuple(final)

@@ -128,8 +128,8 @@ def split_range(text: str) -> tuple[str, str] | None:
 
 def number_span(text: str) -> Span[int]:
     """A number, or a range of them, ends included."""
-    ends = split_range(text) or (text, text)
-    return Span(*(read_number(end) if end else None for end in ends))
+    start, end = split_range(text) or (text, text)
+    return Span(read_number(start) if start else None, read_number(end) if end else None)
 
 
 def duration_span(text: str) -> Span[timedelta]:
@@ -137,7 +137,8 @@ def duration_span(text: str) -> Span[timedelta]:
     if (ends := split_range(text)) is None:
         read_duration(text)
         raise ValueError(f'"{text}" is one instant: write >{text}, <{text}, or a range such as {text}..2d')
-    return Span(*(read_duration(end) if end else None for end in ends))
+    start, end = ends
+    return Span(read_duration(start) if start else None, read_duration(end) if end else None)
 
 
 def moment_span(text: str, now: datetime) -> Span[datetime]:

@@ -10,7 +10,7 @@ everywhere. `~` takes no notice of the case of ASCII letters, and of no others, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, LiteralString, cast
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from psycopg import sql
 
@@ -75,10 +75,10 @@ class Conditions:
         self._now = now
         self.parameters: dict[str, Any] = {}
 
-    def of(self, filter: Filter, tenant: str | None, *, finished: bool) -> Fragment:  # noqa: A002 - the word
+    def of(self, wanted: Filter, tenant: str | None, *, finished: bool) -> Fragment:
         """That a row of the history, or of the unfinished jobs, matches, and is the tenant's if there is one."""
         columns = _FINISHED if finished else _OPEN
-        conditions = [self._term(term, columns) for term in filter.terms]
+        conditions = [self._term(term, columns) for term in wanted.terms]
         if tenant is not None:
             conditions.insert(0, _sql("j.tenant = {}::text", self._given(tenant)))
         return sql.SQL(" and ").join(conditions) if conditions else sql.SQL("true")
@@ -96,7 +96,7 @@ class Conditions:
         return _sql("(({}) is not true)" if term.negated else "({})", holds)
 
     def _column(self, column: LiteralString) -> Fragment:
-        return sql.SQL(cast("LiteralString", for_schema(column, self._schema)))
+        return sql.SQL(for_schema(column, self._schema))
 
     def _holds(self, term: Term, column: Fragment) -> Fragment:  # noqa: PLR0911 - a table of kinds
         kind = Kind.JSON if term.path else term.of.kind
@@ -257,7 +257,7 @@ def _any(conditions: Iterable[Fragment]) -> Fragment:
 
 def _operator(operator: str) -> LiteralString:
     """One of ours, as a literal of ours."""
-    return {">": ">", ">=": ">=", "<": "<", "<=": "<="}[operator]  # type: ignore[return-value]
+    return {">": ">", ">=": ">=", "<": "<", "<=": "<="}[operator]
 
 
 def _pattern(text: str) -> str:

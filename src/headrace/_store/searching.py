@@ -6,8 +6,8 @@ rows, so what comes and goes meanwhile moves nothing. A job that was unfinished 
 still found where it was.
 
 There is no index for most of what can be asked. So each statement looks at a window: the next so many rows in that
-order, which it finds out first, in an index. The windows grow while there is time. When the time is over, what was found
-so far is the answer, with the place behind the last whole window: whoever wants more goes on from there.
+order, which it finds out first, in an index. The windows grow while there is time. When it is over, what was found so
+far is the answer, with the place behind the last whole window: whoever wants more goes on from there.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Look:
 
     Args:
         database: Where.
-        filter: What for.
+        wanted: What for.
         tenant: Whose jobs; None: everybody's.
         place: Where to begin.
         ids_only: Whether ids are enough, and only those of jobs that existed when it began: for operations.
@@ -121,18 +121,18 @@ class Look:
     def __init__(
         self,
         database: Database,
-        filter: Filter,
+        wanted: Filter,
         tenant: str | None,
         place: Place,
         *,
-        ids_only: bool = False,  # noqa: A002
+        ids_only: bool = False,
     ) -> None:
         self._database = database
         self._names = ("pick_open", "pick_finished") if ids_only else ("search_open", "search_finished")
-        self._scope = Scope.of(filter, tenant)
+        self._scope = Scope.of(wanted, tenant)
         self._conditions = Conditions(database.schema, place.as_of)
-        self._open = self._conditions.of(filter, tenant, finished=False)
-        self._finished = self._conditions.of(filter, tenant, finished=True)
+        self._open = self._conditions.of(wanted, tenant, finished=False)
+        self._finished = self._conditions.of(wanted, tenant, finished=True)
         self._sparse = self._scope.sparse
         self._windows = 0
         self._days = FIRST_DAYS
@@ -186,13 +186,16 @@ class Look:
         self, place: Place, finished_at: datetime, limit: int, over_at: float
     ) -> list[dict[str, Any]]:
         window = FINISHED_WINDOWS[min(self._windows, len(FINISHED_WINDOWS) - 1)]
-        bases = [sql.SQL("j.state = {}").format(sql.Literal(state.value)) for state in self._scope.rare_states]
+        bases: list[sql.Composable] = [
+            sql.SQL("j.state = {}").format(sql.Literal(state.value)) for state in self._scope.rare_states
+        ] or [sql.SQL("true")]
         bound = await self._finished_bound(finished_at, bases, window, over_at)
         found: list[dict[str, Any]] = []
-        for base in bases or [sql.SQL("true")]:
+        for base in bases:
+            finished = sql.SQL("{} and {}").format(base, self._finished)
             found += await self._ask(
-                self._names[1], over_at, {"finished": sql.SQL("{} and {}").format(base, self._finished)}, before=finished_at,
-                before_id=place.id, down_to=bound or _EVER, limit=limit,
+                self._names[1], over_at, {"finished": finished}, before=finished_at, before_id=place.id,
+                down_to=bound or _EVER, limit=limit,
             )  # fmt: skip
         found.sort(key=lambda row: (row["finished_at"], row["id"]), reverse=True)
         rows = found[:limit]
@@ -216,8 +219,7 @@ class Look:
             midnight = finished_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
             return midnight - timedelta(days=days - 1 if midnight < finished_at else days)
         bounds = [
-            await self._bound("bound_finished", over_at, base=base, before=finished_at, window=window)
-            for base in bases or [sql.SQL("true")]
+            await self._bound("bound_finished", over_at, base=base, before=finished_at, window=window) for base in bases
         ]
         return max((bound for bound in bounds if bound is not None), default=None)
 

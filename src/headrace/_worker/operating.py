@@ -42,9 +42,7 @@ class Operating:
         chunk: How many jobs.
     """
 
-    def __init__(
-        self, database: Database, clock: Callable[[], float] = time.monotonic, *, chunk: int = CHUNK
-    ) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic, *, chunk: int = CHUNK) -> None:
         self._database = database
         self._clock = clock
         self._chunk = chunk

@@ -59,7 +59,8 @@ def start_on_all(
     wait_s = (operation.starts_at - operation.created_at).total_seconds()
     say(
         f"operation {operation.id} will {action} {jobs} in {show_duration(wait_s)}: "
-        f"`headrace operations show {operation.id}` tells how far it is, `headrace operations cancel {operation.id}` stops it"
+        f"`headrace operations show {operation.id}` tells how far it is, "
+        f"`headrace operations cancel {operation.id}` stops it"
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headrace.cli.opening import with_app
-from headrace.cli.options import AsJson, FilterText, Schema, Url
+from headrace.cli.options import AsJson, FilterText, Schema, Url  # noqa: TC001 - typer reads them
 from headrace.cli.output import note, print_json, print_table, show_relative
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from headrace.cli.opening import with_app
 from headrace.cli.options import AsJson, FilterText, JobIds, Schema, Url, read_arguments_object, read_job_id
 from headrace.cli.output import note, print_error, print_json, print_table, say
 from headrace.filter import Filter, Term, Value
-from headrace.job import State
+from headrace.job import State  # noqa: TC001 - typer reads it
 from headrace.search import MOST_JOBS
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from headrace.search import JobPage
 
 LISTED = (
-    "id", "state", "task", "queue", "priority", "attempts", "max_attempts", "created_at", "run_at", "claimed_at", "finished_at",
-    "error", "tenant",
+    "id", "state", "task", "queue", "priority", "attempts", "max_attempts", "created_at", "run_at", "claimed_at",
+    "finished_at", "error", "tenant",
 )  # fmt: skip
 """What programs get of each job."""
 

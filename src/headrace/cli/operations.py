@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headrace.cli.opening import with_app
-from headrace.cli.options import AsJson, Schema, Url
+from headrace.cli.options import AsJson, Schema, Url  # noqa: TC001 - typer reads them
 from headrace.cli.output import print_error, print_json, print_table, say, show_json, show_relative, show_time
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def list_operations(
     rows = [
         [
             str(each.id), each.state, each.action, f"{each.done:,}", f"{each.skipped:,}", f"{each.failed:,}",
-            "" if each.estimate is None else f"{each.estimate:,}", each.started_by, show_relative(each.created_at, now), _of(each),
+            "" if each.estimate is None else f"{each.estimate:,}", each.started_by,
+            show_relative(each.created_at, now), _of(each),
         ]
         for each in operations
     ]  # fmt: skip
@@ -62,7 +63,10 @@ def show_operation(number: Number, url: Url = None, schema: Schema = "headrace",
         ("tenant", operation.tenant or ""),
         ("started by", f"{operation.started_by}, {show_time(operation.created_at)}"),
         ("begins", show_time(operation.starts_at)),
-        ("done", f"{operation.done:,}" + (f" of about {operation.estimate:,}" if operation.estimate is not None else "")),
+        (
+            "done",
+            f"{operation.done:,}" + (f" of about {operation.estimate:,}" if operation.estimate is not None else ""),
+        ),
         ("skipped", f"{operation.skipped:,}"),
         ("failed", f"{operation.failed:,}"),
         ("ended", show_time(operation.finished_at)),

@@ -106,6 +106,7 @@ JobIds = Annotated[
     list[UUID] | None, typer.Argument(metavar="ID...", parser=read_job_id, help="Ids of jobs.", show_default=False)
 ]
 FilterText = Annotated[
-    str, typer.Argument(metavar="FILTER", help="Which jobs, such as 'state:failed task:billing.*'; see docs/filters.md.")
+    str,
+    typer.Argument(metavar="FILTER", help="Which jobs, such as 'state:failed task:billing.*'; see docs/filters.md."),
 ]
 WorkflowId = Annotated[UUID, typer.Argument(metavar="ID", parser=read_workflow_id, help="The workflow's id.")]
