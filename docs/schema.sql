@@ -217,6 +217,35 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.apply_action(action text, settings jsonb, ids uuid[]) RETURNS SETOF uuid
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+    case action
+    when 'retry' then -- finished ones; what waits for its next attempt is let run by run_now
+        return query select headrace.retry_jobs(
+            array(select h.id from headrace.job_history h
+                  where h.id = any(apply_action.ids) and h.finished_at >= headrace.uuid7_floor_of(apply_action.ids)),
+            null, coalesce((settings ->> 'from_start')::boolean, false));
+    when 'run_now' then
+        return query select headrace.retry_jobs(
+            array(select j.id from headrace.job j
+                  where j.id = any(apply_action.ids) and (j.state = 'scheduled' or j.look_at is not null)), null, false);
+    when 'cancel' then
+        return query select c.job_id from headrace.cancel_jobs(apply_action.ids, settings ->> 'reason') c
+                     where c.outcome in ('cancelled', 'requested');
+    when 'delete' then
+        return query select headrace.delete_jobs(apply_action.ids);
+    when 'set_priority' then
+        return query select headrace.change_jobs(apply_action.ids, (settings ->> 'priority')::smallint, null);
+    when 'move' then
+        return query select headrace.change_jobs(apply_action.ids, null, settings ->> 'queue');
+    end case;
+end
+$$;
+
 CREATE FUNCTION headrace.await_event(worker bigint, job_id uuid, run integer, ordinal integer, event text, timeout_s double precision, as_of timestamp with time zone DEFAULT now()) RETURNS TABLE(outcome text, payload text, left_s double precision)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -351,6 +380,33 @@ begin
     where n.workflow_id = workflow and n.state in ('blocked', 'queued') and n.kind in ('job', 'barrier');
     perform headrace.advance_workflows(array[workflow]);
     return 'cancelled';
+end
+$$;
+
+CREATE FUNCTION headrace.change_jobs(ids uuid[], new_priority smallint, new_queue text) RETURNS SETOF uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+    changed uuid[];
+    woken text[];
+begin
+    with locked as materialized (
+        select j.id, j.position from headrace.job j
+        where j.id = any(change_jobs.ids) and j.state <> 'running' order by j.id for no key update skip locked
+    ), placed as materialized (
+        select l.id, case when l.position is not null then nextval('headrace.job_position') end as position
+        from (select x.id, x.position from locked x order by x.position) l
+    ), done as (
+        update headrace.job j
+        set priority = coalesce(new_priority, j.priority), queue = coalesce(new_queue, j.queue), position = p.position, lane = null
+        from placed p where j.id = p.id and j.id = any(change_jobs.ids)
+        returning j.id, j.queue, j.state
+    )
+    select array_agg(d.id), array_agg(d.queue) filter (where d.state = 'queued') into changed, woken from done d;
+    perform headrace.wake_queues(woken) where woken is not null;
+    return query select unnest(changed);
 end
 $$;
 
@@ -772,6 +828,10 @@ begin
             execute format('create table headrace.%I (like headrace.%I including defaults including constraints)', name, parent);
             execute format('alter table headrace.%I attach partition headrace.%I for values from (%L) to (%L)', parent, name,
                            day::text || ' 00:00:00+00', (day + 1)::text || ' 00:00:00+00');
+            -- Nothing is summarised before it is full: what is summarised is logged again with every insert.
+            perform brin_desummarize_range(i.indexrelid, 0)
+            from pg_index i join pg_class c on c.oid = i.indexrelid and c.relam = (select a.oid from pg_am a where a.amname = 'brin')
+            where i.indrelid = to_regclass(format('headrace.%I', name));
             made := made + 1;
         end loop;
     end loop;
@@ -1001,6 +1061,39 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.error_place(error jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+    blocks text[] := string_to_array(error ->> 'traceback', 'Traceback (most recent call last)');
+    place text;
+begin
+    -- Of a chain of exceptions the last one is what ended the attempt.
+    select regexp_replace(f.frame[1], '^.*[/\\](?=[^/\\]+[/\\][^/\\]+$)', '') || ' in ' || f.frame[2] into place
+    from regexp_matches(blocks[cardinality(blocks)], 'File "([^"\n]*)", line \d+, in ([^\n]*)', 'g') with ordinality as f (frame, n)
+    order by f.frame[1] ~ '[/\\](site|dist)-packages[/\\]|[/\\]lib[/\\]python\d|^<', f.n desc
+    limit 1;
+    return place;
+end
+$_$;
+
+CREATE FUNCTION headrace.failure_of(error jsonb, task text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select left(md5(coalesce(error ->> 'type', error ->> 'kind', '') || ' at ' || coalesce(headrace.error_place(error), task)), 12)
+$$;
+
+CREATE FUNCTION headrace.find_args(job uuid, created timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+    return (select p.args from headrace.payload p where p.job_id = job and p.created_at = created);
+end
+$$;
+
 CREATE FUNCTION headrace.find_lanes(queue text, after_lane text, after_rank integer, most integer) RETURNS TABLE(lane text, rank integer)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1173,7 +1266,8 @@ begin
                        'headrace.add_to_workflow to %I', role);
     when 'viewer' then
         execute format('grant select on all tables in schema %I to %I', schema, role);
-        execute format('grant execute on function headrace.uuid7_floor, headrace.uuid7_floor_of, headrace.lane_of, headrace.rate_ahead to %I', role);
+        execute format('grant execute on function headrace.uuid7_floor, headrace.uuid7_floor_of, headrace.lane_of, headrace.rate_ahead, '
+                       'headrace.find_args, headrace.failure_of, headrace.error_place to %I', role);
     else
         raise exception using errcode = 'HR003',
             message = format('access must be worker, enqueuer or viewer, not "%s"', access);
@@ -2152,6 +2246,69 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.run_chunk(operation bigint, chunk integer, ids uuid[], place text, last boolean) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+<<here>>
+declare
+    action text;
+    settings jsonb;
+    tenant text;
+    acting uuid[];
+    done uuid[];
+    failed integer := 0;
+    problem text;
+    job uuid;
+begin
+    select o.action, o.settings, o.tenant into action, settings, tenant
+    from headrace.operation o
+    where o.id = run_chunk.operation and o.chunks = run_chunk.chunk and o.state = 'running'
+    for no key update skip locked;
+    if not found then
+        return false;
+    end if;
+    acting := array(
+        select j.id from headrace.job j
+        where j.id = any(run_chunk.ids) and (here.tenant is null or j.tenant = here.tenant)
+        order by j.id for no key update skip locked);
+    acting := acting || array(
+        select h.id from headrace.job_history h
+        where h.id = any(run_chunk.ids) and h.finished_at >= headrace.uuid7_floor_of(run_chunk.ids)
+          and (here.tenant is null or h.tenant = here.tenant));
+    begin
+        done := array(select headrace.apply_action(action, settings, acting));
+    exception
+        when deadlock_detected or serialization_failure or lock_not_available or query_canceled or insufficient_resources
+            or check_violation or operator_intervention then
+            raise;
+        when others then
+            done := '{}';
+            foreach job in array acting loop
+                begin
+                    done := done || array(select headrace.apply_action(action, settings, array[job]));
+                exception
+                    when deadlock_detected or serialization_failure or lock_not_available or query_canceled
+                        or insufficient_resources or check_violation or operator_intervention then
+                        raise;
+                    when others then
+                        failed := failed + 1;
+                        problem := format('job %s: %s', job, sqlerrm);
+                end;
+            end loop;
+    end;
+    update headrace.operation o
+    set chunks = o.chunks + 1, place = run_chunk.place, taken_until = now() + interval '10 seconds',
+        done = o.done + cardinality(here.done), failed = o.failed + here.failed,
+        skipped = o.skipped + coalesce(cardinality(run_chunk.ids), 0) - cardinality(here.done) - here.failed,
+        problem = coalesce(here.problem, o.problem),
+        state = case when last then 'finished' else o.state end, finished_at = case when last then now() end
+    where o.id = run_chunk.operation;
+    return true;
+end
+$$;
+
 CREATE FUNCTION headrace.run_schedule(schedule text, tenant text, nominal timestamp without time zone) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3076,6 +3233,42 @@ UNION ALL
     h.workflow_id
    FROM headrace.job_history h;
 
+CREATE TABLE headrace.operation (
+    id bigint NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    action text NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    filter text,
+    ids uuid[],
+    tenant text,
+    started_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    starts_at timestamp with time zone NOT NULL,
+    taken_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    chunks integer DEFAULT 0 NOT NULL,
+    place text,
+    estimate bigint,
+    done bigint DEFAULT 0 NOT NULL,
+    skipped bigint DEFAULT 0 NOT NULL,
+    failed bigint DEFAULT 0 NOT NULL,
+    finished_at timestamp with time zone,
+    cancelled_by text,
+    problem text,
+    CONSTRAINT operation_action_check CHECK ((action = ANY (ARRAY['retry'::text, 'cancel'::text, 'delete'::text, 'run_now'::text, 'set_priority'::text, 'move'::text]))),
+    CONSTRAINT operation_check CHECK (((filter IS NULL) <> (ids IS NULL))),
+    CONSTRAINT operation_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'finished'::text, 'cancelled'::text, 'failed'::text])))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500');
+
+ALTER TABLE headrace.operation ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.operation_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE headrace.pause (
     queue text NOT NULL,
     reason text,
@@ -3264,6 +3457,9 @@ ALTER TABLE ONLY headrace.job
 ALTER TABLE ONLY headrace.job_progress
     ADD CONSTRAINT job_progress_pkey PRIMARY KEY (job_id);
 
+ALTER TABLE ONLY headrace.operation
+    ADD CONSTRAINT operation_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY headrace.pause
     ADD CONSTRAINT pause_pkey PRIMARY KEY (queue);
 
@@ -3325,6 +3521,10 @@ CREATE INDEX job_history_unsuccessful ON ONLY headrace.job_history USING btree (
 
 CREATE INDEX job_history_long_state_finished_at_id_idx ON ONLY headrace.job_history_long USING btree (state, finished_at, id) WHERE (state <> 'succeeded'::headrace.job_state);
 
+CREATE INDEX job_history_where ON ONLY headrace.job_history USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+
+CREATE INDEX job_history_long_task_queue_tenant_correlation_id_workflow__idx ON ONLY headrace.job_history_long USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+
 CREATE INDEX job_history_long_task_state_finished_at_idx ON ONLY headrace.job_history_long USING btree (task, state, finished_at) WHERE bounded;
 
 CREATE INDEX job_history_normal_finished_at_idx ON ONLY headrace.job_history_normal USING btree (finished_at);
@@ -3333,6 +3533,8 @@ CREATE INDEX job_history_normal_id_idx ON ONLY headrace.job_history_normal USING
 
 CREATE INDEX job_history_normal_state_finished_at_id_idx ON ONLY headrace.job_history_normal USING btree (state, finished_at, id) WHERE (state <> 'succeeded'::headrace.job_state);
 
+CREATE INDEX job_history_normal_task_queue_tenant_correlation_id_workflo_idx ON ONLY headrace.job_history_normal USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+
 CREATE INDEX job_history_normal_task_state_finished_at_idx ON ONLY headrace.job_history_normal USING btree (task, state, finished_at) WHERE bounded;
 
 CREATE INDEX job_history_short_finished_at_idx ON ONLY headrace.job_history_short USING btree (finished_at);
@@ -3340,6 +3542,8 @@ CREATE INDEX job_history_short_finished_at_idx ON ONLY headrace.job_history_shor
 CREATE INDEX job_history_short_id_idx ON ONLY headrace.job_history_short USING btree (id);
 
 CREATE INDEX job_history_short_state_finished_at_id_idx ON ONLY headrace.job_history_short USING btree (state, finished_at, id) WHERE (state <> 'succeeded'::headrace.job_state);
+
+CREATE INDEX job_history_short_task_queue_tenant_correlation_id_workflow_idx ON ONLY headrace.job_history_short USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
 
 CREATE INDEX job_history_short_task_state_finished_at_idx ON ONLY headrace.job_history_short USING btree (task, state, finished_at) WHERE bounded;
 
@@ -3352,6 +3556,8 @@ CREATE INDEX job_look ON headrace.job USING btree (look_at, id) WHERE (look_at I
 CREATE INDEX job_suspect ON headrace.job USING btree (queue, priority DESC, "position") WHERE (("position" IS NOT NULL) AND (suspicion > 0));
 
 CREATE UNIQUE INDEX job_unique ON headrace.job USING btree (task, COALESCE(tenant, ''::text), unique_key) WHERE (unique_key IS NOT NULL);
+
+CREATE INDEX operation_unfinished ON headrace.operation USING btree (id) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
 
 CREATE INDEX payload_job ON ONLY headrace.payload USING btree (job_id);
 
@@ -3387,6 +3593,8 @@ ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_long_i
 
 ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_history_long_state_finished_at_id_idx;
 
+ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_long_task_queue_tenant_correlation_id_workflow__idx;
+
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_long_task_state_finished_at_idx;
 
 ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_normal_finished_at_idx;
@@ -3395,6 +3603,8 @@ ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_normal
 
 ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_history_normal_state_finished_at_id_idx;
 
+ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_normal_task_queue_tenant_correlation_id_workflo_idx;
+
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_normal_task_state_finished_at_idx;
 
 ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_short_finished_at_idx;
@@ -3402,6 +3612,8 @@ ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_
 ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_short_id_idx;
 
 ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_history_short_state_finished_at_id_idx;
+
+ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_short_task_queue_tenant_correlation_id_workflow_idx;
 
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_short_task_state_finished_at_idx;
 

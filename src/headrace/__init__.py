@@ -12,6 +12,7 @@ from headrace.errors import (
     EmbeddedError,
     EnqueueError,
     EventTimeout,
+    FilterError,
     HeadraceError,
     InvalidArguments,
     JobCancelled,
@@ -25,6 +26,7 @@ from headrace.errors import (
     StepError,
     StepsChanged,
     UnknownLimit,
+    UnknownOperation,
     UnknownQueue,
     UnknownSchedule,
     UnknownTask,
@@ -35,16 +37,19 @@ from headrace.errors import (
     WrongDatabase,
 )
 from headrace.event import EventInfo
+from headrace.filter import Filter
 from headrace.flags import EnvironmentFlags, Flags, OpenFeatureFlags
 from headrace.job import AttemptInfo, Job, JobInfo, JobOptions, LogLine, NewJob, State, StepInfo, Unique
 from headrace.limits import Breaker, Concurrency, LimitInfo, Order, RateLimit
 from headrace.middleware import Middleware
+from headrace.operations import Operation
 from headrace.outcomes import Cancel, Fail, Outcome, Snooze, Suspended
 from headrace.retention import Keep, Retention
 from headrace.retry import Retry
 from headrace.rollout import Rollout
 from headrace.schedule import Schedule, ScheduleTenant, Tick, Upcoming
 from headrace.schedules import Schedules
+from headrace.search import Estimate, FailureGroup, JobPage
 from headrace.started import StartedWorkflow, WorkflowInfo, WorkflowNode
 from headrace.task import Task
 from headrace.trigger import RolloutMode, RolloutResult, Trigger
@@ -69,9 +74,13 @@ __all__ = [
     "EmbeddedError",
     "EnqueueError",
     "EnvironmentFlags",
+    "Estimate",
     "EventInfo",
     "EventTimeout",
     "Fail",
+    "FailureGroup",
+    "Filter",
+    "FilterError",
     "Flags",
     "Group",
     "Headrace",
@@ -84,6 +93,7 @@ __all__ = [
     "JobInfo",
     "JobNotFound",
     "JobOptions",
+    "JobPage",
     "Keep",
     "LeaseLost",
     "LimitInfo",
@@ -91,6 +101,7 @@ __all__ = [
     "Middleware",
     "NewJob",
     "OpenFeatureFlags",
+    "Operation",
     "Order",
     "Outcome",
     "QueueFull",
@@ -117,6 +128,7 @@ __all__ = [
     "Trigger",
     "Unique",
     "UnknownLimit",
+    "UnknownOperation",
     "UnknownQueue",
     "UnknownSchedule",
     "UnknownTask",

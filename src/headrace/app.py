@@ -17,6 +17,8 @@ from headrace._store.stream import Stream, check_new
 from headrace.errors import ConfigurationError
 from headrace.job import Job, NewJob
 from headrace.limits import Breakers, Limits
+from headrace.operations import Operations
+from headrace.search import Search
 from headrace.started import StartedWorkflow, WorkflowInfo, not_found, workflow_info
 from headrace.workflow import as_workflow
 
@@ -54,6 +56,8 @@ class Headrace(Declaring, Asking):
         super().__init__(url, schema=schema, max_connections=max_connections, handler_connections=handler_connections)
         self.limits = Limits(self.database)
         self.breakers = Breakers(self.database)
+        self.search = Search(self.database)
+        self.operations = Operations(self.database, self.search)
 
     # -- working --
 

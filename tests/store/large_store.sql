@@ -102,3 +102,4 @@ select h.id, 1 + i, 1, 'call', 'charge', 'done', h.finished_at, h.finished_at, '
 from headrace.job_history h cross join generate_series(0, 1) i where h.args is null;
 insert into headrace.step (job_id, ordinal, run, kind, name, outcome, recorded_at, finished_at, result)
 select j.id, 1, 1, 'call', 'charge', 'done', now(), now(), '1' from headrace.job j where j.state = 'running';
+insert into headrace.operation (action, state, filter, started_by, starts_at) values ('delete', 'running', 'age>0s', 'somebody', now());

@@ -113,6 +113,20 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
     acting.end_lease(worker)
     assert acting.rescue() == {third.id: "lost"}
     assert acting.cancel(third.id) == {third.id: "cancelled"}
+    operation = acting.value(
+        "start_operation",
+        action="retry",
+        settings="{}",
+        filter="age>0s",
+        ids=None,
+        tenant=None,
+        by="b",
+        undo_s=0,
+        estimate=1,
+    )
+    assert acting.rows("take_operation", now=None)
+    assert acting.value("run_chunk", id=operation, chunk=0, ids=[third.id], place=None, last=True)
+    assert acting.cancel(third.id) == {third.id: "cancelled"}
     acting.limit("two", "concurrency", queue="q", bound=2)
     limited = [acting.enqueue(), acting.enqueue()]
     other = acting.worker()
@@ -177,15 +191,21 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
         "find_workflow": {"id": job}, "list_workflows": {"before": None, "states": None, "limit": 1},
         "list_nodes": {"id": job, "after": None, "limit": 1},
         "list_limits": {}, "list_breakers": {}, "list_pauses": {}, "explain_wait": {"id": job},
-        "list_finished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
-        "list_unfinished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
+        "list_names": {"tenant": None}, "list_operations": {"id": None, "before": None, "tenant": None, "limit": 1},
+        "bound_open": {"before_id": job, "window": 1},
         "list_schedules": {"name": None}, "list_schedule_tenants": {"name": "s", "tenant": None, "after": "", "limit": 1},
         "list_ticks": {"name": "s", "tenant": None, "before": None, "limit": 1},
     }  # fmt: skip
     for name, parameters in reads.items():
         viewer.rows(name, **parameters)
     assert viewer.one("select state::text from headrace.jobs where id = %s", [job]) == "succeeded"
-    assert executable(viewer) == {"uuid7_floor", "uuid7_floor_of", "lane_of", "rate_ahead"}
+    assert viewer.one("select headrace.find_args(id, created_at) from headrace.job_history where id = %s", [job]) == {
+        "blob": "x" * 3000
+    }
+    assert viewer.one("select headrace.failure_of(error, task) from headrace.job_history where id = %s", [job])
+    assert executable(viewer) == {
+        "uuid7_floor", "uuid7_floor_of", "lane_of", "rate_ahead", "find_args", "failure_of", "error_place",
+    }  # fmt: skip
     assert allowed(viewer, "insert, update, delete, truncate") == set()
     with pytest.raises(NO_RIGHT):
         viewer.cancel(job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,11 @@ import pytest
 from psycopg import sql
 from uuid_utils import uuid7
 
+from headrace._store.conditions import Conditions
 from headrace._store.connect import connection_parameters
 from headrace._store.sql import query
 from headrace._worker.settles import settle_parameters
+from headrace.filter import Filter
 from tests.store.harness import FROM_START, Claimed, Store, ended, scan_of, superuser_url
 from tests.store.plans import Plans, days, indexes
 
@@ -33,6 +36,8 @@ Parameters = dict[str, Any]
 
 MOMENTS = '[{"nominal": "2026-01-01T09:00:00", "fold": 0, "due_at": "2026-01-01T09:00:00Z"}]'
 READS_EVERYTHING = {
+    "count_open": "those that match, up to 10,001 of them, for 0.4 s",
+    "count_finished": "the same",
     "count_queues": "the numbers of all unfinished jobs",
     "list_schedules": "what is next of all tenants",
 }
@@ -43,6 +48,8 @@ SMALL = {
     "register_limits", "list_limits", "list_breakers", "list_pauses", "prune_gates", "set_limit", "remove_limit", "force_breaker",
     "pause_queue", "resume_queue", "lock_migrations", "has_version_table", "create_version_table", "record_version", "read_version",
     "list_checksums", "read_functions_checksum", "list_function_bodies", "read_identity", "has_role", "has_database",
+    "take_operation", "give_back_operation", "fail_operation", "start_operation", "cancel_operation", "list_operations", "bound_time",
+    "estimate_open", "estimate_finished",
 }  # fmt: skip
 """These read none of the large tables; drop_partition has a test of its own."""
 
@@ -124,7 +131,6 @@ LIMITED: Parameters = {
 }  # fmt: skip
 CLAIM_INDEXES = {"job_claim", "job_pkey"}
 HISTORY_ID = {"job_history(id)"}
-LIST = {"before": None, "states": None, "queue": None, "task": None, "limit": 50}
 
 
 def settles(large: Large, count: int, *, again: bool = False) -> Parameters:
@@ -157,6 +163,11 @@ def steps(large: Large, **fields: Any) -> Parameters:
 def constant(**parameters: Any) -> Callable[[Large], Parameters]:
     """Parameters that do not depend on the store."""
     return lambda _: parameters
+
+
+def chunk_of(large: Large) -> Parameters:
+    """The first chunk of an operation that is there."""
+    return {"id": 1, "chunk": 0, "ids": [*large.queued[:5], *large.finished[:5]], "place": None, "last": False}
 
 
 def new_workflow(**more: Any) -> Parameters:
@@ -223,7 +234,6 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("find_outcomes", "", lambda large: {"ids": [large.finished[0]], "oldest": large.finished[0]}, HISTORY_ID),
     ("list_attempts", "", lambda large: {"id": large.finished[0]}, {"attempt(job_id_run)"}),
     ("list_logs", "", lambda large: {"id": large.finished[0], "limit": 10}, {"job_log(job_id_run_logged_at)"}),
-    ("list_unfinished", "", constant(**LIST), {"job_pkey"}),
     ("list_due_schedules", "", constant(now=None, ahead_s=1, behind_s=5, chunk=250), {"schedule_due_next"}),
     ("tick_schedules", "", lambda large: {"plans": json.dumps(large.due), "now": None}, {"schedule_due_pkey", "job_pkey"}),
     ("release_waiting_ticks", "", constant(after_schedule="", after_tenant="", chunk=500, now=None),
@@ -240,8 +250,6 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("write_schedule_tenants", "", constant(name="many", tenants='[{"tenant": "t5"}]', now=None), set()),
     ("delete_schedule_tenants", "", constant(name="many", tenants=["t5", "t6"]), {"schedule_due_pkey", "tick_waiting"}),
     ("prune_ticks", "", constant(now=None, chunk=1000), {"tick_fired"}),
-    ("list_finished", "", constant(**LIST), {"job_history(finished_at)"}),
-    ("list_finished", "failed", constant(**LIST | {"states": ["failed"]}), {"job_history(state_finished_at_id)"}),
     ("load_steps", "", lambda large: {"id": large.finished[0], "now": None}, {"step(job_id_ordinal)"}),
     ("list_steps", "", lambda large: {"id": large.finished[0]}, {"step(job_id_ordinal)"}),
     ("record_step", "", lambda large: steps(large, kind="call", name="n", result="1", took_s=1, wait_s=None, patient=False, again=False),
@@ -272,7 +280,46 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("prune_workflows", "", constant(now=None, chunk=10),
      {"workflow_finished", "workflow_node_workflow", "workflow_node_pkey", "dependency_pkey"}),
     ("delete_expired_keys", "", constant(now=None, chunk=1000), {"enqueue_key_expiry", "enqueue_key_pkey"}),
+    ("list_names", "", constant(tenant=None), {"job_pkey"}),
+    ("run_chunk", "", chunk_of, {"job_pkey"} | HISTORY_ID),
 ]  # fmt: skip
+
+NEWEST = {"before_id": "ffffffff-ffff-ffff-ffff-ffffffffffff", "down_to_id": str(UUID(int=0)), "limit": 50}
+IN_HISTORY = {"before_id": NEWEST["before_id"], "down_to": "-infinity", "limit": 50}
+SEARCHES: list[tuple[str, str, Parameters, set[str]]] = [
+    ("search_open", "", NEWEST, {"job_pkey"}),
+    ("search_open", "state:queued task:task1", NEWEST, {"job_pkey"}),
+    ("pick_open", "state:queued", NEWEST, {"job_pkey"}),
+    ("bound_open", "", NEWEST | {"window": 20000}, {"job_pkey"}),
+    ("search_finished", "", IN_HISTORY, {"job_history(finished_at)"}),
+    ("search_finished", "task:task1", IN_HISTORY, {"job_history(finished_at)"}),
+    ("search_finished", "state:failed", IN_HISTORY, {"job_history(state_finished_at_id)"}),
+    ("pick_finished", "state:failed error~x", IN_HISTORY, {"job_history(state_finished_at_id)"}),
+    ("bound_finished", "", IN_HISTORY | {"window": 20000}, {"job_history(finished_at)"}),
+    ("bound_finished", "state:failed", IN_HISTORY | {"window": 100}, {"job_history(state_finished_at_id)"}),
+    ("group_failures", "task:task0", IN_HISTORY, {"job_history(state_finished_at_id)"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "parameters", "expected"), SEARCHES, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_search_goes_through_its_order(
+    large: Large, name: str, text: str, parameters: Parameters, expected: set[str]
+) -> None:
+    """Its window, its bound and its page are found from the newest on, in an index, without a sort of everything."""
+    now = datetime.now(UTC)
+    conditions = Conditions("headrace", now)
+    found = Filter.parse(text)
+    parts: dict[str, sql.Composable] = {
+        "open": conditions.of(found, None, finished=False), "finished": conditions.of(found, None, finished=True),
+        "base": sql.SQL("j.state = 'failed'" if text == "state:failed" else "true"),
+    }  # fmt: skip
+    statement = sql.SQL(query(name, "headrace")).format(**parts)
+    times = {"as_of": now, "until": now + timedelta(days=1), "before": now}
+    scans = large.plans.of(statement, conditions.parameters | parameters | times)
+    assert large.plans.sequential(scans) == []
+    assert expected <= indexes(scans)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +345,7 @@ def test_a_busy_key_is_not_read(large: Large, places: int) -> None:
 def test_every_statement_has_a_plan_test() -> None:
     """A new file in queries/ is named here, or it fails."""
     names = {entry.name.removesuffix(".sql") for entry in (files("headrace") / "_store" / "queries").iterdir()}
-    assert names == {case[0] for case in CASES} | SMALL | set(READS_EVERYTHING)
+    assert names == {case[0] for case in CASES} | {case[0] for case in SEARCHES} | SMALL | set(READS_EVERYTHING)
 
 
 BY_ID = ["find_jobs", "find_ids", "find_outcomes", "list_attempts", "list_logs", "list_steps", "load_steps", "was_settled", "cancel_jobs",

@@ -15,7 +15,7 @@ from headrace._store.sql import query
 from headrace.context import is_running_here
 from headrace.errors import ConfigurationError, JobCancelled, JobFailed, JobNotFound, ResultTimeout
 from headrace.event import KEEP_EVENTS, EventInfo, emit_parameters
-from headrace.job import AttemptInfo, JobInfo, LogLine, State, StepInfo, check_words
+from headrace.job import AttemptInfo, JobInfo, LogLine, State, StepInfo, check_words, job_info
 from headrace.limits import PauseInfo, explain
 
 
@@ -79,7 +79,7 @@ class Asking(Opening):
     async def find_jobs(self, job_ids: Sequence[UUID | str]) -> list[JobInfo]:
         """Those of these jobs that exist."""
         records = await (await self._here()).database.records("find_jobs", ids=_job_ids(job_ids))
-        return [_job_info(record) for record in records]
+        return [job_info(record) for record in records]
 
     async def cancel_jobs(self, job_ids: Sequence[UUID | str], reason: str = "cancelled") -> dict[UUID, str]:
         """Cancel jobs; for each, "cancelled", "requested" (it runs), "finished" or "unknown"."""
@@ -190,9 +190,3 @@ def _job_ids(given: Sequence[UUID | str]) -> list[str]:
         raise JobNotFound(
             f"not all of these are ids of jobs, which are UUIDs: {', '.join(map(str, given))[:200]}"
         ) from None
-
-
-def _job_info(record: dict[str, Any]) -> JobInfo:
-    return JobInfo(
-        **(record | {"id": UUID(record["id"]), "state": State(record["state"]), "args": record["args"] or {}})
-    )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from headrace._store.migrate import DAYS_AHEAD
 from headrace._worker.loops import Loop
+from headrace._worker.operating import Operating
 from headrace._worker.promoter import CHUNK, Promoter
 from headrace._worker.ticker import Ticker
 from headrace._worker.waiting import Waiting
@@ -58,12 +59,13 @@ class Maintenance:
         self.rescue = Loop("looking for dead workers", timings.look_s, self._rescue)
         self.housekeeping = Loop("housekeeping", timings.housekeeping_s, self._keep_house)
         self.waiting = Loop("releasing jobs that wait for events", timings.watch_s, Waiting(database).release)
+        self.operating = Loop("doing operations", timings.watch_s, Operating(database).operate)
         self.unpark = Loop("releasing parked jobs", timings.watch_s, self._unpark)
 
     @property
     def loops(self) -> list[Loop]:
         """All of them."""
-        return [self.promote, self.ticking, self.rescue, self.housekeeping, self.waiting, self.unpark]
+        return [self.promote, self.ticking, self.rescue, self.housekeeping, self.waiting, self.unpark, self.operating]
 
     async def _rescue(self) -> None:
         dead = self._find_dead(dict(await self._database.rows("list_beats")))

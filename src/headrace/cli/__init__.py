@@ -20,17 +20,19 @@ from headrace.cli import (
     dev,
     enqueue,
     events,
+    failures,
     jobs,
     limits,
     migrate,
+    operations,
     queues,
     schedule_changes,
     worker,
     workers,
     workflows,
 )
-from headrace.cli.output import print_error
-from headrace.errors import ConfigurationError, HeadraceError, InvalidArguments
+from headrace.cli.output import note, print_error
+from headrace.errors import ConfigurationError, FilterError, HeadraceError, InvalidArguments
 
 FAILED = 1
 WRONG_USE = 2
@@ -42,6 +44,8 @@ commands.command("worker")(worker.worker)
 commands.command("dev")(dev.dev)
 commands.command("enqueue")(enqueue.enqueue)
 commands.add_typer(jobs.group, name="jobs")
+commands.command("failures")(failures.failures)
+commands.add_typer(operations.group, name="operations")
 commands.add_typer(events.group, name="events")
 commands.add_typer(queues.group, name="queues")
 commands.add_typer(schedule_changes.group, name="schedules")
@@ -82,4 +86,7 @@ def main() -> None:
         if os.environ.get(DEBUG):
             raise
         print_error(str(error).strip())
-        sys.exit(WRONG_USE if isinstance(error, ConfigurationError | InvalidArguments) else FAILED)
+        if isinstance(error, FilterError):
+            note(error.pointer())
+        wrong = isinstance(error, ConfigurationError | InvalidArguments | FilterError)
+        sys.exit(WRONG_USE if wrong else FAILED)
