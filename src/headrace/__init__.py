@@ -48,6 +48,7 @@ from headrace.schedules import Schedules
 from headrace.started import StartedWorkflow, WorkflowInfo, WorkflowNode
 from headrace.task import Task
 from headrace.trigger import RolloutMode, RolloutResult, Trigger
+from headrace.why import Reason, Why
 from headrace.workflow import Batch, Chain, Group, Workflow, chain, group, previous
 
 __version__ = "0.1.0"
@@ -95,6 +96,7 @@ __all__ = [
     "Outcome",
     "QueueFull",
     "RateLimit",
+    "Reason",
     "ResultTimeout",
     "Retention",
     "Retry",
@@ -121,6 +123,7 @@ __all__ = [
     "UnknownSchedule",
     "UnknownTask",
     "Upcoming",
+    "Why",
     "WorkerError",
     "Workflow",
     "WorkflowFailed",

@@ -15,6 +15,7 @@ from headrace.errors import ConfigurationError
 if TYPE_CHECKING:
     from headrace._pending import PendingResult
     from headrace.app import Headrace
+    from headrace.why import Why
 
 R = TypeVar("R")
 _SCOPES = ("unfinished", "queued")
@@ -356,6 +357,14 @@ class Job(Generic[R]):
             JobNotFound: It does not exist (any more).
         """
         return await self._app.find_job(self.id)
+
+    async def why(self) -> Why:
+        """Why the job is where it is, and what happens next.
+
+        Raises:
+            JobNotFound: It does not exist (any more).
+        """
+        return await self._app.why(self.id)
 
     async def cancel(self, reason: str = "cancelled") -> str:
         """Cancel the job: at once if it waits; a running one is asked to stop.

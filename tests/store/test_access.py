@@ -120,7 +120,7 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
     acting.rows("remove_limit", name="two")
     acting.claim_limited(other, 5)
     acting.rows("sweep_lanes")
-    acting.rows("pause_queue", queue="q", reason=None, until=None, for_s=None)
+    acting.rows("pause_queue", queue="q", reason=None, until=None, for_s=None, by=None)
     acting.rows("resume_queue", queue="q")
     assert set(acting.delete(*limited)) == set(limited)
     assert acting.retry(third.id) == [third.id]
@@ -176,7 +176,7 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
         "count_waiting": {"event": "paid"}, "count_queues": {}, "list_workers": {}, "list_queue_settings": {},
         "find_workflow": {"id": job}, "list_workflows": {"before": None, "states": None, "limit": 1},
         "list_nodes": {"id": job, "after": None, "limit": 1},
-        "list_limits": {}, "list_breakers": {}, "list_pauses": {}, "explain_wait": {"id": job},
+        "list_limits": {}, "list_breakers": {}, "list_pauses": {}, "explain_job": {"id": job, "tenant": None, "lease_s": 20, "bound": 1000},
         "list_finished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
         "list_unfinished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
         "list_schedules": {"name": None}, "list_schedule_tenants": {"name": "s", "tenant": None, "after": "", "limit": 1},

@@ -55,6 +55,7 @@ class Large:
     running: list[Claimed]
     queued: list[str]
     scheduled: list[str]
+    parked: str
     finished: list[str]
     workflows: list[str]
     first_day: str
@@ -101,6 +102,7 @@ def _look(conn: psycopg.Connection) -> Large:
         running=[Claimed(i, 1) for i in ids(f"select id from headrace.job where worker_id = {WORKER}")],
         queued=ids("select id from headrace.job where state = 'queued' limit 1000"),
         scheduled=ids("select id from headrace.job where state = 'scheduled' limit 10"),
+        parked=ids("select id from headrace.job where state = 'blocked' limit 1")[0],
         finished=ids("select id from headrace.job_history where finished_at > now() - interval '1 hour' limit 10"),
         workflows=ids("select distinct workflow_id from headrace.workflow_change limit 5"),
         first_day=ids(
@@ -154,6 +156,11 @@ def steps(large: Large, **fields: Any) -> Parameters:
     return {"worker_id": WORKER, "id": attempt.id, "run": attempt.run, "ordinal": 3, "now": None} | fields
 
 
+def why(job_id: str) -> Parameters:
+    """Why a job is where it is."""
+    return {"id": job_id, "tenant": None, "lease_s": 20, "bound": 100}
+
+
 def constant(**parameters: Any) -> Callable[[Large], Parameters]:
     """Parameters that do not depend on the store."""
     return lambda _: parameters
@@ -184,7 +191,9 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("claim_limited_jobs", "500", constant(**LIMITED, places=[500]), {"job_lane", "job_pkey", "flow_gate_pkey"}),
     ("claim_limited_jobs", "suspects", constant(**LIMITED | {"suspects": True}, places=[1]), {"job_suspect"}),
     ("sweep_lanes", "", constant(), {"job_lane"}),
-    ("explain_wait", "", lambda large: {"id": large.queued[0]}, {"job_pkey"}),
+    ("explain_job", "queued", lambda large: why(large.queued[-1]), {"job_pkey", "job_claim"}),
+    ("explain_job", "blocked", lambda large: why(large.parked), {"job_pkey"}),
+    ("explain_job", "finished", lambda large: why(large.finished[0]), HISTORY_ID),
     ("settle_jobs", "one", lambda large: settles(large, 1), {"job_pkey"}),
     ("settle_jobs", "200", lambda large: settles(large, 200), {"job_pkey"}),
     ("settle_jobs", "again", lambda large: settles(large, 5, again=True), {"job_pkey"} | HISTORY_ID),

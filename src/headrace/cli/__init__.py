@@ -25,6 +25,7 @@ from headrace.cli import (
     migrate,
     queues,
     schedule_changes,
+    why,
     worker,
     workers,
     workflows,
@@ -41,6 +42,7 @@ commands.command("migrate")(migrate.migrate)
 commands.command("worker")(worker.worker)
 commands.command("dev")(dev.dev)
 commands.command("enqueue")(enqueue.enqueue)
+commands.command("why")(why.why)
 commands.add_typer(jobs.group, name="jobs")
 commands.add_typer(events.group, name="events")
 commands.add_typer(queues.group, name="queues")
