@@ -15,6 +15,7 @@ from headrace._store.foreign import SyncForeign, adapt, is_async
 from headrace._store.sql import query
 from headrace._store.stream import Stream, check_new
 from headrace.errors import ConfigurationError
+from headrace.history import History
 from headrace.job import Job, NewJob
 from headrace.limits import Breakers, Limits
 from headrace.started import StartedWorkflow, WorkflowInfo, not_found, workflow_info
@@ -54,6 +55,7 @@ class Headrace(Declaring, Asking):
         super().__init__(url, schema=schema, max_connections=max_connections, handler_connections=handler_connections)
         self.limits = Limits(self.database)
         self.breakers = Breakers(self.database)
+        self.history = History(self.database)
 
     # -- working --
 

@@ -4,6 +4,8 @@ One statement (explain_job.sql) reads what there is to know at one moment; this 
 is a class whose text says it in words.
 """
 
+# ruff: noqa: D102 - `text` and `over` are what Reason says they are
+
 from __future__ import annotations
 
 import dataclasses

@@ -239,7 +239,7 @@ class Store:
         ):  # fmt: skip
             self.ask(f"delete from {self.schema}.{table}")
         self.ask(
-            f"update {self.schema}.rollup_look set source = null, began_at = null, looked_ats = '{{}}', sampled_at = '-infinity', "
+            f"update {self.schema}.rollup_look set source = null, began_at = null, began_with = null, looked_ats = '{{}}', sampled_at = '-infinity', "
             "sample_took = '0'"
         )
 

@@ -43,13 +43,14 @@ create table headrace.rollup_seen (
     snapshot pg_snapshot not null
 );
 
--- One row: when the looks of roll_up and sample_queues were last taken.
+-- One row: how far the counting is.
 create table headrace.rollup_look (
     one boolean primary key default true check (one),
     source text,                                        -- whose transaction numbers the snapshots hold; null: none counted yet
-    began_at timestamptz,                               -- what ended before it was never counted
-    looked_ats timestamptz[] not null default '{}',     -- of each kind of look
-    sampled_at timestamptz not null default '-infinity',
+    looked_ats timestamptz[] not null default '{}',     -- when each kind of look was last taken
+    began_at timestamptz,                               -- what ended before it is not counted yet,
+    began_with pg_snapshot,                             -- of what was visible to this
+    sampled_at timestamptz not null default '-infinity', -- when the queues were last sampled
     sample_took interval not null default '0'
 );
 insert into headrace.rollup_look default values;
