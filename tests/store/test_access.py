@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from conftest import DatabaseServer
 
+ROLLUPS = {"bin_s": 60, "step": "minute", "since": "2026-01-01", "until": "2026-01-02", "queue": None}
 NO_RIGHT = psycopg.errors.InsufficientPrivilege
 
 
@@ -137,6 +138,10 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
     for name in ("prune_aged", "prune_counted", "delete_expired_keys", "delete_expired_events", "prune_gates"):
         acting.rows(name, now=None, chunk=10)
     acting.rows("list_partitions", now=None)
+    assert acting.value("roll_up", kind=1, period_s=15, margin_s=15, budget_s=0, now=None) is not None
+    assert acting.value("sample_queues", now=None) is not None
+    assert acting.value("mark_deploy", label="v1", by="b", by_worker=True, at=None)
+    acting.rows("prune_rollups", now=None)
     acting.rows("count_queues")
     act_on_schedules(acting)
     with pytest.raises(NO_RIGHT):
@@ -177,6 +182,9 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
         "find_workflow": {"id": job}, "list_workflows": {"before": None, "states": None, "limit": 1},
         "list_nodes": {"id": job, "after": None, "limit": 1},
         "list_limits": {}, "list_breakers": {}, "list_pauses": {}, "explain_job": {"id": job, "tenant": None, "lease_s": 20, "bound": 1000},
+        "read_look": {}, "list_deploys": {"since": "2026-01-01", "until": None},
+        "read_counts": ROLLUPS | {"task": None, "scope": 0}, "read_times": ROLLUPS | {"task": None, "scope": 0, "measure": "run"},
+        "read_samples": ROLLUPS,
         "list_finished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
         "list_unfinished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
         "list_schedules": {"name": None}, "list_schedule_tenants": {"name": "s", "tenant": None, "after": "", "limit": 1},

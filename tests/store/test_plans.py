@@ -34,6 +34,7 @@ Parameters = dict[str, Any]
 MOMENTS = '[{"nominal": "2026-01-01T09:00:00", "fold": 0, "due_at": "2026-01-01T09:00:00Z"}]'
 READS_EVERYTHING = {
     "count_queues": "the numbers of all unfinished jobs",
+    "sample_queues": "the same, once a minute",
     "list_schedules": "what is next of all tenants",
 }
 SMALL = {
@@ -42,7 +43,7 @@ SMALL = {
     "register_queues", "register_tasks", "register_worker", "set_queue", "declare_schedules", "delete_schedule", "write_schedule",
     "register_limits", "list_limits", "list_breakers", "list_pauses", "prune_gates", "set_limit", "remove_limit", "force_breaker",
     "pause_queue", "resume_queue", "lock_migrations", "has_version_table", "create_version_table", "record_version", "read_version",
-    "list_checksums", "read_functions_checksum", "list_function_bodies", "read_identity", "has_role", "has_database",
+    "mark_deploy", "read_look", "list_checksums", "read_functions_checksum", "list_function_bodies", "read_identity", "has_role", "has_database",
 }  # fmt: skip
 """These read none of the large tables; drop_partition has a test of its own."""
 
@@ -183,6 +184,9 @@ def added(workflow: str) -> Parameters:
     return {"id": workflow, "jobs": parameters["jobs"], "nodes": json.dumps(nodes)}
 
 
+ROLLUPS: Parameters = {
+    "bin_s": 300, "step": "minute", "scope": 0, "since": "now", "until": "tomorrow", "queue": "q1",
+}  # fmt: skip
 CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("claim_jobs", "one", constant(**CLAIM, places=[1, 0, 0, 0]), CLAIM_INDEXES),
     ("claim_jobs", "500", constant(**CLAIM, places=[125] * 4), CLAIM_INDEXES),
@@ -191,6 +195,12 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("claim_limited_jobs", "500", constant(**LIMITED, places=[500]), {"job_lane", "job_pkey", "flow_gate_pkey"}),
     ("claim_limited_jobs", "suspects", constant(**LIMITED | {"suspects": True}, places=[1]), {"job_suspect"}),
     ("sweep_lanes", "", constant(), {"job_lane"}),
+    ("roll_up", "", constant(kind=1, period_s=0, margin_s=15, budget_s=0, now=None), {"job_history(finished_at)", "attempt(finished_at)"}),
+    ("read_counts", "", constant(**ROLLUPS, task="task1"), {"rollup_pkey"}),
+    ("read_times", "", constant(**ROLLUPS, task=None, measure="wait"), {"rollup_pkey"}),
+    ("read_samples", "", constant(**{k: v for k, v in ROLLUPS.items() if k != "scope"}), {"queue_sample_pkey"}),
+    ("prune_rollups", "", constant(now=None), {"rollup_pkey"}),
+    ("list_deploys", "", constant(since="yesterday", until=None), {"deploy_deployed_at"}),
     ("explain_job", "queued", lambda large: why(large.queued[-1]), {"job_pkey", "job_claim"}),
     ("explain_job", "blocked", lambda large: why(large.parked), {"job_pkey"}),
     ("explain_job", "finished", lambda large: why(large.finished[0]), HISTORY_ID),

@@ -17,9 +17,11 @@ import headrace
 from headrace.cli import (
     bench,
     breakers,
+    deploys,
     dev,
     enqueue,
     events,
+    history,
     jobs,
     limits,
     migrate,
@@ -50,6 +52,8 @@ commands.add_typer(schedule_changes.group, name="schedules")
 commands.add_typer(workflows.group, name="workflows")
 commands.add_typer(limits.group, name="limits")
 commands.add_typer(breakers.group, name="breakers")
+commands.add_typer(deploys.group, name="deploys")
+commands.command("history")(history.history)
 commands.command("workers")(workers.workers)
 commands.command("bench")(bench.bench)
 

@@ -15,7 +15,8 @@
 --
 -- *From another database.* Transaction numbers mean nothing in a database that the rows were restored to. There, and at the very
 -- beginning, all that is visible counts as counted, but for what ended after the last look.
--- *The beginning.* What had ended before the first look is counted backwards, an hour at a time, up to `budget` in each call.
+-- *The beginning.* What had ended before the first look is counted backwards, an hour at a time (more where there is nothing), up to
+-- `budget` in each call.
 create or replace function headrace.roll_up(
     kind integer, period interval, margin interval, budget interval, at_moment timestamptz default null
 ) returns bigint
@@ -34,6 +35,7 @@ declare
     low timestamptz;
     said record;
     total bigint := 0;
+    stride interval := '1 hour';
 begin
     if not pg_try_advisory_xact_lock(headrace.lock_key(), 184) then
         return null;
@@ -63,9 +65,10 @@ begin
     delete from headrace.rollup_seen s where s.from_at < low - interval '10 days' and s.from_at <> '-infinity';
 
     while look.began_with is not null and look.began_at > oldest and clock_timestamp() < began + budget loop
-        said := headrace.count_ended(look.began_at - interval '1 hour', look.began_at, look.began_with, '-infinity', moment, own);
+        said := headrace.count_ended(look.began_at - stride, look.began_at, look.began_with, '-infinity', moment, own);
         total := total + said.counted;
-        look.began_at := look.began_at - interval '1 hour';
+        look.began_at := look.began_at - stride;
+        stride := case when said.counted > 0 then interval '1 hour' else least(stride * 2, interval '1 day') end;
         update headrace.rollup_look set began_at = look.began_at, began_with = case when look.began_at > oldest then look.began_with end;
     end loop;
     return total;
