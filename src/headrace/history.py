@@ -176,7 +176,7 @@ class History:
         return [Deploy(**record) for record in await database.records("list_deploys", since=since, until=until)]
 
     async def mark(self, label: str, *, by: str | None = None, at: datetime | None = None) -> None:
-        """Mark a deploy. Workers that start with HEADRACE_DEPLOY in their environment do it by themselves, once a label.
+        """Mark a deploy. Workers that start with HEADRACE_DEPLOY in their environment do it too, once a label.
 
         Args:
             label: What was deployed: a version, a commit.

@@ -608,8 +608,8 @@ def _blocked(record: dict[str, Any]) -> Reason:
                 for one in parents["jobs"]
             )
             return WaitsForJobs(
-                workflow_id=UUID(workflow_id) if workflow_id else None, workflow=parents["name"], count=parents["count"],
-                jobs=jobs,
+                workflow_id=UUID(workflow_id) if workflow_id else None, workflow=parents["name"],
+                count=parents["count"], jobs=jobs,
             )  # fmt: skip
         case ("event", ":", event):
             return WaitsForEvent(event=event, until=record["run_at"])

@@ -182,6 +182,8 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
         "find_workflow": {"id": job}, "list_workflows": {"before": None, "states": None, "limit": 1},
         "list_nodes": {"id": job, "after": None, "limit": 1},
         "list_limits": {}, "list_breakers": {}, "list_pauses": {}, "explain_job": {"id": job, "tenant": None, "lease_s": 20, "bound": 1000},
+        "inspect_server": {}, "inspect_transactions": {}, "inspect_slots": {}, "inspect_tables": {}, "inspect_indexes": {},
+        "inspect_partitions": {"days": 14}, "inspect_jobs": {"lease_s": 20}, "inspect_gates": {}, "inspect_rest": {"lease_s": 20},
         "read_look": {}, "list_deploys": {"since": "2026-01-01", "until": None},
         "read_counts": ROLLUPS | {"task": None, "scope": 0}, "read_times": ROLLUPS | {"task": None, "scope": 0, "measure": "run"},
         "read_samples": ROLLUPS,

@@ -35,6 +35,9 @@ MOMENTS = '[{"nominal": "2026-01-01T09:00:00", "fold": 0, "due_at": "2026-01-01T
 READS_EVERYTHING = {
     "count_queues": "the numbers of all unfinished jobs",
     "sample_queues": "the same, once a minute",
+    "inspect_jobs": "the same, for the doctor",
+    "inspect_gates": "all jobs in lanes, for the doctor",
+    "inspect_rest": "all schedules, for the doctor",
     "list_schedules": "what is next of all tenants",
 }
 SMALL = {
@@ -43,7 +46,8 @@ SMALL = {
     "register_queues", "register_tasks", "register_worker", "set_queue", "declare_schedules", "delete_schedule", "write_schedule",
     "register_limits", "list_limits", "list_breakers", "list_pauses", "prune_gates", "set_limit", "remove_limit", "force_breaker",
     "pause_queue", "resume_queue", "lock_migrations", "has_version_table", "create_version_table", "record_version", "read_version",
-    "mark_deploy", "read_look", "list_checksums", "read_functions_checksum", "list_function_bodies", "read_identity", "has_role", "has_database",
+    "mark_deploy", "read_look", "inspect_server", "inspect_transactions", "inspect_slots", "inspect_tables", "inspect_indexes",
+    "inspect_partitions", "list_checksums", "read_functions_checksum", "list_function_bodies", "read_identity", "has_role", "has_database",
 }  # fmt: skip
 """These read none of the large tables; drop_partition has a test of its own."""
 

@@ -69,19 +69,19 @@ async def test_what_workers_count(app: Headrace, tables: Tables) -> None:
 async def test_counts_while_workers_are_killed(
     app: Headrace, tables: Tables, start_worker: Callable[..., WorkerProcess]
 ) -> None:
-    """Workers that count every few milliseconds, one of them killed again and again: each job is counted once."""
+    """Workers that count all the time, one of them killed again and again: each job is counted once."""
     from tests.worker.sample_app import make_app
 
     async with make_app(tables.url) as sample:
-        start_worker(concurrency=5, timings={"history_s": 0.01}).ready()
+        start_worker(concurrency=5, timings={"history_s": 0.2, "lease_s": 8}).ready()
         task = sample.tasks["exactly_once"]
         for _ in range(4):
-            doomed = start_worker(concurrency=5, timings={"history_s": 0.01}).ready()
+            doomed = start_worker(concurrency=5, timings={"history_s": 0.2, "lease_s": 8}).ready()
             await sample.enqueue_many(task.job(n) for n in range(60))
             left = tables.unfinished() // 2
             await until(lambda left=left: tables.unfinished() <= left, "half of them have run")  # type: ignore[misc]
             doomed.kill()
-        await until(lambda: tables.unfinished() == 0, "all have run")
+        await until(lambda: tables.unfinished() == 0, "all have run", 60)
 
     async def all_counted() -> bool:
         return await total(app, "succeeded") >= 240
@@ -125,8 +125,8 @@ async def test_from_five_minutes_to_ninety_days(
     assert 5 <= len(counts.points) <= 200
     assert counts.points[0].at <= end - since < counts.points[0].at + step
     assert counts.points[-1].at < end <= counts.points[-1].at + step
-    middle = counts.points[2].value if since == 5 * MINUTE and False else counts.points[len(counts.points) // 2].value
-    assert middle in (0, step / each)
+    middle = counts.points[len(counts.points) // 2].value
+    assert middle == step / each
     waits = await app.history.series("wait_p95", since=since, until=end)
     known = [point.value for point in waits.points if point.value is not None]
     assert known == [pytest.approx(1.218, rel=0.01)] * len(known)
@@ -143,8 +143,8 @@ async def test_what_is_not_known(app: Headrace, tables: Tables) -> None:
 
 async def test_questions_that_make_no_sense(app: Headrace) -> None:
     """Are refused in words."""
-    with pytest.raises(ConfigurationError, match='no metric "sucess".* Did you mean "succeeded"'):
-        await app.history.series("sucess")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r'no metric "suceeded".* Did you mean "succeeded"'):
+        await app.history.series("suceeded")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="by queue, not by task"):
         await app.history.series("queued", task="t")
     for options in ({"step": timedelta(seconds=90)}, {"since": NOW, "until": NOW - HOUR}, {"since": datetime(2026, 1, 1)},  # noqa: DTZ001

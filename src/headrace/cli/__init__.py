@@ -19,6 +19,7 @@ from headrace.cli import (
     breakers,
     deploys,
     dev,
+    doctor,
     enqueue,
     events,
     history,
@@ -45,6 +46,7 @@ commands.command("worker")(worker.worker)
 commands.command("dev")(dev.dev)
 commands.command("enqueue")(enqueue.enqueue)
 commands.command("why")(why.why)
+commands.command("doctor")(doctor.doctor)
 commands.add_typer(jobs.group, name="jobs")
 commands.add_typer(events.group, name="events")
 commands.add_typer(queues.group, name="queues")

@@ -22,7 +22,7 @@ def mark_deploy(
     url: Url = None,
     schema: Schema = "headrace",
 ) -> None:
-    """Mark a deploy now. Workers with HEADRACE_DEPLOY in their environment do it when they start, once for each label."""
+    """Mark a deploy now. Workers that start with HEADRACE_DEPLOY in their environment do it, once for each label."""
     with_app(url, schema, lambda app: app.history.mark(label, by=getpass.getuser()))
     say(f"deploy {label} is marked")
 
