@@ -9,8 +9,9 @@ from uuid import UUID
 
 from headrace._app.asking import Asking
 from headrace._app.declaring import Declaring
-from headrace._doctor.judging import judge_database, judge_work
+from headrace._doctor.database_rules import judge_database
 from headrace._doctor.reading import Reader
+from headrace._doctor.work_rules import judge_work
 from headrace._store import enqueue as enqueue_store
 from headrace._store import workflows as workflow_store
 from headrace._store.foreign import SyncForeign, adapt, is_async
@@ -77,7 +78,7 @@ class Headrace(Declaring, Asking):
         reader = Reader(await self.database())
         report = await reader.report()
         work = await reader.work()
-        found = [*judge_database(report), *judge_work(work, report, self.schema)]
+        found = [*judge_database(report), *judge_work(work, report)]
         return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
     # -- working --

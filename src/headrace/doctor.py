@@ -168,8 +168,9 @@ class DatabaseReport:
         indexes: Their indexes, the largest first.
         partitions: The partitioned tables.
         slots: Replication slots.
-        schema_version: Of headrace's schema.
-        schema_expected: This headrace's.
+        schema: The name of headrace's schema.
+        schema_version: Its version.
+        schema_expected: The version that this headrace wants.
         unreadable: What our role may not read, with the server's words.
     """
 
@@ -179,6 +180,7 @@ class DatabaseReport:
     indexes: tuple[Index, ...]
     partitions: tuple[Partitions, ...]
     slots: tuple[Slot, ...]
+    schema: str
     schema_version: int
     schema_expected: int
     unreadable: tuple[str, ...]

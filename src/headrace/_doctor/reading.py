@@ -52,6 +52,7 @@ class Reader:
                 for row in await self._rows("inspect_partitions", days=DAYS_AHEAD)
             ),
             slots=tuple(Slot(**row) for row in await self._rows("inspect_slots")),
+            schema=self._database.schema,
             schema_version=await self._database.value("read_version"),
             schema_expected=len(migrations()),
             unreadable=tuple(self._unreadable),

@@ -1,7 +1,5 @@
 """`headrace doctor`: what is wrong with the database, and what to do about it."""
 
-
-
 from typing import TYPE_CHECKING
 
 import typer
@@ -35,7 +33,7 @@ def doctor(url: Url = None, schema: Schema = "headrace", as_json: AsJson = False
         raise typer.Exit(1)
 
 
-def _print(finding: Finding) -> None:
+def _print(finding: "Finding") -> None:
     say(Text.assemble((f"{finding.severity:9}", STYLES[finding.severity]), visible(finding.what)))
     if finding.detail:
         say(Text(f"{'':9}{visible(finding.detail)}", "dim"))

@@ -142,5 +142,5 @@ select j.id::text, j.state::text, j.task, j.queue, j.attempts, j.max_attempts, j
                       'name', (select w.name from headrace.workflow w where w.id = j.workflow_id), 'count', count(*),
                       'jobs', coalesce(jsonb_agg(jsonb_build_object('id', u.id, 'name', u.name, 'task', u.task, 'state', u.state) order by u.id)
                               filter (where u.rank <= 10 and (%(tenant)s::text is null or u.tenant = %(tenant)s::text)), '[]'))
-           from (select u.*, row_number() over (order by u.id) as rank from unfinished u) u) end as parents
+           from (select u.id, u.name, u.task, u.state, u.tenant, row_number() over (order by u.id) as rank from unfinished u) u) end as parents
 from job j

@@ -5,7 +5,7 @@ select current_setting('server_version') as version, current_setting('server_ver
        current_setting('autovacuum') as autovacuum, current_setting('track_counts') as track_counts,
        current_setting('max_connections')::integer as max_connections,
        current_setting('superuser_reserved_connections')::integer as reserved_connections,
-       (select count(*) from pg_stat_activity a where a.backend_type is null or a.backend_type = 'client backend')::integer as connections,
+       (select count(*) from pg_stat_activity a where a.datid is not null)::integer as connections,
        pg_notification_queue_usage() as notify_queue_share, pg_postmaster_start_time() as started_at,
        pg_database_size(current_database()) as database_bytes,
        (select age(d.datfrozenxid) from pg_database d where d.datname = current_database()) as frozen_age,
