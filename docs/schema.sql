@@ -37,6 +37,13 @@ CREATE TYPE headrace.retention AS ENUM (
     'long'
 );
 
+CREATE FUNCTION headrace.add_counts(one integer[], other integer[]) RETURNS integer[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select array_agg(a.n + b.n order by a.bucket)
+    from unnest(one) with ordinality as a(n, bucket) join unnest(other) with ordinality as b(n, bucket) on b.bucket = a.bucket
+$$;
+
 CREATE FUNCTION headrace.add_nodes(workflow uuid, jobs jsonb, nodes jsonb, reckoned boolean) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -327,6 +334,12 @@ begin
     perform headrace.enqueue_ticks(jobs);
     return filled;
 end
+$$;
+
+CREATE FUNCTION headrace.bucket_of(seconds double precision) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select case when seconds < 0.001 then 0 else least(63, 1 + floor(2 * ln(seconds * 1000) / ln(2::double precision)))::integer end
 $$;
 
 CREATE FUNCTION headrace.cancel_jobs(ids uuid[], reason text) RETURNS TABLE(job_id uuid, outcome text)
@@ -805,6 +818,96 @@ CREATE FUNCTION headrace.class_age(class headrace.retention) RETURNS interval
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     select case class when 'short' then interval '1 day' when 'normal' then interval '7 days' else interval '90 days' end
+$$;
+
+CREATE FUNCTION headrace.count_ended(low timestamp with time zone, high timestamp with time zone, backwards pg_snapshot, counted_until timestamp with time zone, moment timestamp with time zone, own bigint, OUT counted bigint, OUT taken pg_snapshot) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    AS $$
+begin
+    with part as materialized (
+        select greatest(s.from_at, low) as from_at, least(s.to_at, high) as to_at, s.snapshot,
+               pg_snapshot_xmin(s.snapshot)::text::bigint as oldest
+        from (select r.from_at, coalesce(lead(r.from_at) over (order by r.from_at), 'infinity') as to_at, r.snapshot
+              from headrace.rollup_seen r where backwards is null
+              union all
+              select '-infinity', 'infinity', backwards where backwards is not null) s
+        where s.to_at > low and s.from_at < high
+    ), finished as materialized (
+        select date_trunc('minute', h.finished_at, 'UTC') as at, date_trunc('minute', h.claimed_at, 'UTC') as started_at,
+               h.queue, h.task, h.state::text as what,
+               case when h.worker_id <> 0 then headrace.bucket_of(greatest(0, extract(
+                   epoch from h.claimed_at - coalesce(h.run_at, h.created_at)))::float8) end as wait,
+               case when h.worker_id <> 0 and h.state <> 'cancelled' then headrace.bucket_of(greatest(0, extract(
+                   epoch from h.finished_at - h.claimed_at))::float8) end as run,
+               h.worker_id <> 0 as ran
+        from part p
+        join headrace.job_history h on h.finished_at >= p.from_at and h.finished_at < p.to_at
+        where h.finished_at >= low and h.finished_at < least(high, moment + interval '1 day')
+          and case when backwards is null
+                   then own - age(h.xmin) >= p.oldest
+                        and not pg_visible_in_snapshot((own - age(h.xmin))::text::xid8, p.snapshot)
+                   else own - age(h.xmin) < p.oldest
+                        or pg_visible_in_snapshot((own - age(h.xmin))::text::xid8, p.snapshot) end
+    ), tried as materialized (
+        select a.job_id, a.finished_at, a.started_at, a.outcome
+        from part p
+        join headrace.attempt a on a.finished_at >= p.from_at and a.finished_at < p.to_at
+        where a.finished_at >= low and a.finished_at < least(high, moment + interval '1 day')
+          and case when backwards is null
+                   then own - age(a.xmin) >= p.oldest
+                        and not pg_visible_in_snapshot((own - age(a.xmin))::text::xid8, p.snapshot)
+                   else own - age(a.xmin) < p.oldest
+                        or pg_visible_in_snapshot((own - age(a.xmin))::text::xid8, p.snapshot) end
+          and (a.outcome in ('retried', 'lost', 'snoozed', 'waiting')
+               or (a.outcome in ('succeeded', 'failed', 'cancelled') and a.finished_at >= counted_until))
+    ), ended as materialized (
+        select date_trunc('minute', t.finished_at, 'UTC') as at, date_trunc('minute', nullif(t.started_at, '-infinity'), 'UTC') as started_at,
+               coalesce(j.queue, h.queue) as queue, coalesce(j.task, h.task) as task,
+               case t.outcome when 'lost' then 'rescued' when 'snoozed' then null when 'waiting' then null else t.outcome end as what,
+               case when t.outcome in ('retried', 'succeeded', 'failed') and t.started_at > '-infinity' then
+                   headrace.bucket_of(greatest(0, extract(epoch from t.finished_at - t.started_at))::float8) end as run
+        from tried t
+        left join headrace.job j on j.id = t.job_id
+        left join lateral (
+            select d.queue, d.task from headrace.job_history d
+            where j.id is null and d.id = t.job_id and d.finished_at >= t.finished_at limit 1) h on true
+        where coalesce(j.queue, h.queue) is not null
+    ), base as materialized (
+        select f.at, f.queue, f.task, f.what, f.wait, f.run, count(*) as n
+        from (select f.at, f.queue, f.task, f.what, f.wait, f.run from finished f
+              union all
+              select f.started_at, f.queue, f.task, 'started', null, null from finished f where f.ran
+              union all
+              select e.at, e.queue, e.task, e.what, null, e.run from ended e where e.what is not null
+              union all
+              select e.started_at, e.queue, e.task, 'started', null, null from ended e where e.started_at is not null) f
+        group by f.at, f.queue, f.task, f.what, f.wait, f.run
+    ), added as (
+        insert into headrace.rollup as r (step, scope, start_at, queue, task, started, succeeded, failed, cancelled, retried, rescued,
+                                          waits, runs)
+        select s.step, case grouping(b.queue, b.task) when 0 then 0 when 1 then 1 else 2 end, s.start_at,
+               coalesce(b.queue, ''), coalesce(b.task, ''),
+               coalesce(sum(b.n) filter (where b.what = 'started'), 0), coalesce(sum(b.n) filter (where b.what = 'succeeded'), 0),
+               coalesce(sum(b.n) filter (where b.what = 'failed'), 0), coalesce(sum(b.n) filter (where b.what = 'cancelled'), 0),
+               coalesce(sum(b.n) filter (where b.what = 'retried'), 0), coalesce(sum(b.n) filter (where b.what = 'rescued'), 0),
+               headrace.tally(array_agg(b.wait) filter (where b.wait is not null), array_agg(b.n) filter (where b.wait is not null)),
+               headrace.tally(array_agg(b.run) filter (where b.run is not null), array_agg(b.n) filter (where b.run is not null))
+        from base b
+        cross join lateral (values ('minute', b.at, interval '2 days'), ('hour', date_trunc('hour', b.at, 'UTC'), interval '14 days'),
+                                   ('day', date_trunc('day', b.at, 'UTC'), interval '400 days')) as s(step, start_at, keep)
+        where s.start_at > moment - s.keep
+        group by grouping sets ((s.step, s.start_at, b.queue, b.task), (s.step, s.start_at, b.queue), (s.step, s.start_at))
+        on conflict (step, scope, start_at, queue, task) do update
+        set started = r.started + excluded.started, succeeded = r.succeeded + excluded.succeeded, failed = r.failed + excluded.failed,
+            cancelled = r.cancelled + excluded.cancelled, retried = r.retried + excluded.retried,
+            rescued = r.rescued + excluded.rescued, waits = headrace.add_counts(r.waits, excluded.waits),
+            runs = headrace.add_counts(r.runs, excluded.runs)
+    )
+    select coalesce(sum(b.n) filter (where b.what <> 'started'), 0), pg_current_snapshot() into counted, taken from base b;
+end
 $$;
 
 CREATE FUNCTION headrace.create_partitions(first_day date, last_day date) RETURNS integer
@@ -1431,6 +1534,20 @@ CREATE FUNCTION headrace.lock_key() RETURNS integer
     select ('headrace.job'::regclass::oid::bigint % 2147483647)::integer
 $$;
 
+CREATE FUNCTION headrace.mark_deploy(label text, deployed_by text, by_worker boolean, deployed_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    with added as (
+        insert into headrace.deploy (label, deployed_by, automatic, deployed_at)
+        select mark_deploy.label, mark_deploy.deployed_by, mark_deploy.by_worker, coalesce(mark_deploy.deployed_at, now())
+        where not (by_worker and exists (select from headrace.deploy d where d.label = mark_deploy.label))
+        on conflict (label) where automatic do nothing
+        returning id
+    )
+    select exists (select from added)
+$$;
+
 CREATE FUNCTION headrace.mark_limited_queues(ids uuid[]) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1900,6 +2017,39 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.recount_gates() RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    changed integer;
+begin
+    perform pg_advisory_xact_lock(headrace.lock_key(), 5);
+    with holder as (
+        select j.lane from headrace.job j where j.lane is not null and j.state = 'running'
+        union all
+        select e.lane from headrace.flow_release r cross join lateral unnest(r.lanes) as e(lane)
+    ), actual as (
+        select (p.pair ->> 0)::bigint as limit_id, p.pair ->> 1 as key, count(*)::integer as running
+        from holder h cross join lateral jsonb_array_elements(h.lane::jsonb - 0) as p(pair)
+        group by 1, 2
+    ), missing as (
+        insert into headrace.flow_gate (limit_id, key, held)
+        select a.limit_id, a.key, a.running
+        from actual a join headrace.flow_limit m on m.id = a.limit_id
+        on conflict (limit_id, key) do update set held = excluded.held where headrace.flow_gate.held <> excluded.held
+        returning 1
+    ), idle as (
+        update headrace.flow_gate g set held = 0
+        where g.held <> 0
+          and not exists (select from actual a where a.limit_id = g.limit_id and a.key = g.key collate "C")
+        returning 1
+    )
+    select (select count(*) from missing) + (select count(*) from idle) into changed;
+    return changed;
+end
+$$;
+
 CREATE FUNCTION headrace.release_jobs(worker bigint, ids uuid[], runs integer[], outcomes text[], waits_s double precision[], errors text[]) RETURNS SETOF uuid
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2246,6 +2396,62 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.roll_up(kind integer, period interval, margin interval, budget interval, at_moment timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    began constant timestamptz := clock_timestamp();
+    moment constant timestamptz := coalesce(at_moment, began);
+    own constant bigint := pg_current_xact_id()::text::bigint;
+    here constant text := (select c.system_identifier from pg_control_system() c) || ' '
+                          || (select d.oid from pg_database d where d.datname = current_database());
+    nothing constant pg_snapshot := '1:1:';
+    oldest constant timestamptz := moment - interval '90 days';
+    look record;
+    low timestamptz;
+    said record;
+    total bigint := 0;
+    stride interval := '1 hour';
+begin
+    if not pg_try_advisory_xact_lock(headrace.lock_key(), 184) then
+        return null;
+    end if;
+    select l.source, l.looked_ats, l.began_at, l.began_with into look from headrace.rollup_look l for update;
+    if look.source is distinct from here then
+        delete from headrace.rollup_seen;
+        insert into headrace.rollup_seen (from_at, snapshot) values ('-infinity', pg_current_snapshot());
+        insert into headrace.rollup_seen (from_at, snapshot) select look.looked_ats[1], nothing where look.looked_ats[1] is not null;
+        -- After the snapshot, so that whatever it sees ended before.
+        look.began_at := coalesce(look.began_at, greatest(moment, clock_timestamp()));
+        look.began_with := case when look.source is null then (select s.snapshot from headrace.rollup_seen s where s.from_at = '-infinity') end;
+        update headrace.rollup_look set source = here, began_at = look.began_at, began_with = look.began_with;
+    elsif look.looked_ats[kind] + period > moment then
+        return null;
+    end if;
+    low := coalesce(look.looked_ats[kind], look.looked_ats[1], moment) - margin;
+    said := headrace.count_ended(low, 'infinity', null, coalesce(look.looked_ats[1], '-infinity'), moment, own);
+    total := said.counted;
+    delete from headrace.rollup_seen s where s.from_at >= low;
+    insert into headrace.rollup_seen (from_at, snapshot) values (low, said.taken);
+    update headrace.rollup_look set looked_ats[kind] = moment;
+    -- Parts that no look will come to again are one with all before them.
+    update headrace.rollup_seen s set snapshot = o.snapshot
+    from (select x.snapshot from headrace.rollup_seen x where x.from_at < low - interval '10 days' order by x.from_at desc limit 1) o
+    where s.from_at = '-infinity';
+    delete from headrace.rollup_seen s where s.from_at < low - interval '10 days' and s.from_at <> '-infinity';
+
+    while look.began_with is not null and look.began_at > oldest and clock_timestamp() < began + budget loop
+        said := headrace.count_ended(look.began_at - stride, look.began_at, look.began_with, '-infinity', moment, own);
+        total := total + said.counted;
+        look.began_at := look.began_at - stride;
+        stride := case when said.counted > 0 then interval '1 hour' else least(stride * 2, interval '1 day') end;
+        update headrace.rollup_look set began_at = look.began_at, began_with = case when look.began_at > oldest then look.began_with end;
+    end loop;
+    return total;
+end
+$$;
+
 CREATE FUNCTION headrace.run_chunk(operation bigint, chunk integer, ids uuid[], place text, last boolean) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2332,6 +2538,53 @@ begin
     end if;
     perform headrace.enqueue_jobs(jsonb_build_array(headrace.schedule_job(s, d, job, nominal, 0::smallint, now())));
     return job;
+end
+$$;
+
+CREATE FUNCTION headrace.sample_queues(at_moment timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+declare
+    began constant timestamptz := clock_timestamp();
+    moment constant timestamptz := coalesce(at_moment, began);
+    look record;
+    seen integer;
+begin
+    if not pg_try_advisory_xact_lock(headrace.lock_key(), 185) then
+        return null;
+    end if;
+    select l.sampled_at, l.sample_took into look from headrace.rollup_look l;
+    if date_trunc('minute', moment, 'UTC') <= look.sampled_at or moment < look.sampled_at + 50 * look.sample_took then
+        return null;
+    end if;
+    with line as (
+        select coalesce(j.queue, '') as queue,
+               count(*) filter (where j.state = 'queued') as queued, count(*) filter (where j.state = 'running') as running,
+               count(*) filter (where j.state = 'scheduled') as scheduled, count(*) filter (where j.state = 'blocked') as blocked,
+               greatest(0, coalesce(extract(epoch from moment - min(j.run_at) filter (where j.state = 'queued')), 0))::float8 as oldest_s
+        from headrace.job j
+        group by grouping sets ((j.queue), ())
+    ), added as (
+        insert into headrace.queue_sample as q (step, start_at, queue, samples, queued, running, scheduled, blocked, queued_max,
+                                                running_max, scheduled_max, blocked_max, oldest_s_max)
+        select s.step, date_trunc(s.step, moment, 'UTC'), l.queue, 1, l.queued, l.running, l.scheduled, l.blocked, l.queued, l.running,
+               l.scheduled, l.blocked, l.oldest_s
+        from line l cross join (values ('minute'), ('hour'), ('day')) as s(step)
+        on conflict (step, start_at, queue) do update
+        set samples = q.samples + 1, queued = q.queued + excluded.queued, running = q.running + excluded.running,
+            scheduled = q.scheduled + excluded.scheduled, blocked = q.blocked + excluded.blocked,
+            queued_max = greatest(q.queued_max, excluded.queued_max), running_max = greatest(q.running_max, excluded.running_max),
+            scheduled_max = greatest(q.scheduled_max, excluded.scheduled_max),
+            blocked_max = greatest(q.blocked_max, excluded.blocked_max),
+            oldest_s_max = greatest(q.oldest_s_max, excluded.oldest_s_max)
+    )
+    select count(*) - 1 into seen from line;
+    update headrace.rollup_look
+    set sampled_at = date_trunc('minute', moment, 'UTC') + interval '59 seconds',
+        sample_took = clock_timestamp() - began;
+    return seen;
 end
 $$;
 
@@ -2609,6 +2862,15 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.tally(buckets integer[], counts bigint[]) RETURNS integer[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select array_agg(coalesce(c.n, 0) order by b.bucket)
+    from generate_series(0, 63) as b(bucket)
+    left join (select u.bucket, sum(u.n)::integer as n from unnest(buckets, counts) as u(bucket, n) group by u.bucket) c
+        on c.bucket = b.bucket
+$$;
+
 CREATE FUNCTION headrace.tick_schedules(plans jsonb, as_of timestamp with time zone) RETURNS TABLE(schedule text, tenant text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2874,6 +3136,23 @@ PARTITION BY RANGE (finished_at);
 CREATE TABLE headrace.dependency (
     parent uuid NOT NULL,
     child uuid NOT NULL
+);
+
+CREATE TABLE headrace.deploy (
+    id bigint NOT NULL,
+    deployed_at timestamp with time zone DEFAULT now() NOT NULL,
+    label text NOT NULL,
+    deployed_by text,
+    automatic boolean DEFAULT false NOT NULL
+);
+
+ALTER TABLE headrace.deploy ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.deploy_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE headrace.enqueue_key (
@@ -3273,7 +3552,8 @@ CREATE TABLE headrace.pause (
     queue text NOT NULL,
     reason text,
     paused_at timestamp with time zone DEFAULT now() NOT NULL,
-    until timestamp with time zone
+    until timestamp with time zone,
+    paused_by text
 );
 
 CREATE TABLE headrace.queue (
@@ -3283,6 +3563,59 @@ CREATE TABLE headrace.queue (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT queue_concurrency_check CHECK ((concurrency >= 0)),
     CONSTRAINT queue_max_queued_check CHECK ((max_queued >= 0))
+);
+
+CREATE TABLE headrace.queue_sample (
+    step text NOT NULL,
+    start_at timestamp with time zone NOT NULL,
+    queue text NOT NULL,
+    samples integer NOT NULL,
+    queued bigint NOT NULL,
+    running bigint NOT NULL,
+    scheduled bigint NOT NULL,
+    blocked bigint NOT NULL,
+    queued_max bigint NOT NULL,
+    running_max bigint NOT NULL,
+    scheduled_max bigint NOT NULL,
+    blocked_max bigint NOT NULL,
+    oldest_s_max double precision NOT NULL,
+    CONSTRAINT queue_sample_step_check CHECK ((step = ANY (ARRAY['minute'::text, 'hour'::text, 'day'::text])))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='2000');
+
+CREATE TABLE headrace.rollup (
+    step text NOT NULL,
+    scope smallint NOT NULL,
+    start_at timestamp with time zone NOT NULL,
+    queue text NOT NULL,
+    task text NOT NULL,
+    started bigint NOT NULL,
+    succeeded bigint NOT NULL,
+    failed bigint NOT NULL,
+    cancelled bigint NOT NULL,
+    retried bigint NOT NULL,
+    rescued bigint NOT NULL,
+    waits integer[] NOT NULL,
+    runs integer[] NOT NULL,
+    CONSTRAINT rollup_scope_check CHECK ((scope = ANY (ARRAY[0, 1, 2]))),
+    CONSTRAINT rollup_step_check CHECK ((step = ANY (ARRAY['minute'::text, 'hour'::text, 'day'::text])))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='2000');
+
+CREATE TABLE headrace.rollup_look (
+    one boolean DEFAULT true NOT NULL,
+    source text,
+    looked_ats timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    began_at timestamp with time zone,
+    began_with pg_snapshot,
+    sampled_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    sample_took interval DEFAULT '00:00:00'::interval NOT NULL,
+    CONSTRAINT rollup_look_one_check CHECK (one)
+);
+
+CREATE TABLE headrace.rollup_seen (
+    from_at timestamp with time zone NOT NULL,
+    snapshot pg_snapshot NOT NULL
 );
 
 CREATE TABLE headrace.schedule_code (
@@ -3430,6 +3763,9 @@ ALTER TABLE ONLY headrace.job_history ATTACH PARTITION headrace.job_history_shor
 ALTER TABLE ONLY headrace.dependency
     ADD CONSTRAINT dependency_pkey PRIMARY KEY (parent, child);
 
+ALTER TABLE ONLY headrace.deploy
+    ADD CONSTRAINT deploy_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY headrace.enqueue_key
     ADD CONSTRAINT enqueue_key_pkey PRIMARY KEY (task, tenant, key);
 
@@ -3466,6 +3802,18 @@ ALTER TABLE ONLY headrace.pause
 ALTER TABLE ONLY headrace.queue
     ADD CONSTRAINT queue_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY headrace.queue_sample
+    ADD CONSTRAINT queue_sample_pkey PRIMARY KEY (step, start_at, queue);
+
+ALTER TABLE ONLY headrace.rollup_look
+    ADD CONSTRAINT rollup_look_pkey PRIMARY KEY (one);
+
+ALTER TABLE ONLY headrace.rollup
+    ADD CONSTRAINT rollup_pkey PRIMARY KEY (step, scope, start_at, queue, task);
+
+ALTER TABLE ONLY headrace.rollup_seen
+    ADD CONSTRAINT rollup_seen_pkey PRIMARY KEY (from_at);
+
 ALTER TABLE ONLY headrace.schedule_code
     ADD CONSTRAINT schedule_code_pkey PRIMARY KEY (schedule, worker_id);
 
@@ -3493,7 +3841,13 @@ ALTER TABLE ONLY headrace.workflow_node
 ALTER TABLE ONLY headrace.workflow
     ADD CONSTRAINT workflow_pkey PRIMARY KEY (id);
 
+CREATE INDEX attempt_finished ON ONLY headrace.attempt USING btree (finished_at);
+
 CREATE INDEX attempt_job ON ONLY headrace.attempt USING btree (job_id, run);
+
+CREATE UNIQUE INDEX deploy_automatic ON headrace.deploy USING btree (label) WHERE automatic;
+
+CREATE INDEX deploy_deployed_at ON headrace.deploy USING btree (deployed_at);
 
 CREATE INDEX enqueue_key_expiry ON headrace.enqueue_key USING btree (expires_at);
 

@@ -609,7 +609,7 @@ def test_a_waiting_job_says_for_what(here: Run) -> None:
     job_id = enqueue(here, "order")
     work_off()
     shown = here("jobs", "show", job_id).out
-    assert 'waits for    the event "paid:42"' in shown
+    assert 'why          it waits for the event "paid:42", until ' in shown
     assert re.search(r"gives up     .*\(in 5h 59m\)|gives up     .*\(in 6h\)", shown)
     steps = [line.split() for line in shown.splitlines() if re.match(r"\d +(charge|paid:42)", line)]
     assert [step[:5] for step in steps] == [

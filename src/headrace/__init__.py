@@ -53,6 +53,7 @@ from headrace.search import Estimate, FailureGroup, JobPage
 from headrace.started import StartedWorkflow, WorkflowInfo, WorkflowNode
 from headrace.task import Task
 from headrace.trigger import RolloutMode, RolloutResult, Trigger
+from headrace.why import Reason, Why
 from headrace.workflow import Batch, Chain, Group, Workflow, chain, group, previous
 
 __version__ = "0.1.0"
@@ -106,6 +107,7 @@ __all__ = [
     "Outcome",
     "QueueFull",
     "RateLimit",
+    "Reason",
     "ResultTimeout",
     "Retention",
     "Retry",
@@ -133,6 +135,7 @@ __all__ = [
     "UnknownSchedule",
     "UnknownTask",
     "Upcoming",
+    "Why",
     "WorkerError",
     "Workflow",
     "WorkflowFailed",

@@ -39,6 +39,10 @@ READS_EVERYTHING = {
     "count_open": "those that match, up to 10,001 of them, for 0.4 s",
     "count_finished": "the same",
     "count_queues": "the numbers of all unfinished jobs",
+    "sample_queues": "the same, once a minute",
+    "inspect_jobs": "the same, for the doctor",
+    "inspect_gates": "all jobs in lanes, for the doctor",
+    "inspect_rest": "all schedules, for the doctor",
     "list_schedules": "what is next of all tenants",
 }
 SMALL = {
@@ -50,6 +54,8 @@ SMALL = {
     "list_checksums", "read_functions_checksum", "list_function_bodies", "read_identity", "has_role", "has_database",
     "take_operation", "give_back_operation", "fail_operation", "start_operation", "cancel_operation", "list_operations", "bound_time",
     "estimate_open", "estimate_finished",
+    "mark_deploy", "read_look", "inspect_server", "inspect_transactions", "inspect_slots", "inspect_tables", "inspect_indexes",
+    "inspect_partitions", "list_checksums", "read_functions_checksum", "list_function_bodies", "read_identity", "has_role", "has_database",
 }  # fmt: skip
 """These read none of the large tables; drop_partition has a test of its own."""
 
@@ -62,6 +68,7 @@ class Large:
     running: list[Claimed]
     queued: list[str]
     scheduled: list[str]
+    parked: str
     finished: list[str]
     workflows: list[str]
     first_day: str
@@ -108,6 +115,7 @@ def _look(conn: psycopg.Connection) -> Large:
         running=[Claimed(i, 1) for i in ids(f"select id from headrace.job where worker_id = {WORKER}")],
         queued=ids("select id from headrace.job where state = 'queued' limit 1000"),
         scheduled=ids("select id from headrace.job where state = 'scheduled' limit 10"),
+        parked=ids("select id from headrace.job where state = 'blocked' limit 1")[0],
         finished=ids("select id from headrace.job_history where finished_at > now() - interval '1 hour' limit 10"),
         workflows=ids("select distinct workflow_id from headrace.workflow_change limit 5"),
         first_day=ids(
@@ -160,6 +168,11 @@ def steps(large: Large, **fields: Any) -> Parameters:
     return {"worker_id": WORKER, "id": attempt.id, "run": attempt.run, "ordinal": 3, "now": None} | fields
 
 
+def why(job_id: str) -> Parameters:
+    """Why a job is where it is."""
+    return {"id": job_id, "tenant": None, "lease_s": 20, "bound": 100}
+
+
 def constant(**parameters: Any) -> Callable[[Large], Parameters]:
     """Parameters that do not depend on the store."""
     return lambda _: parameters
@@ -187,6 +200,9 @@ def added(workflow: str) -> Parameters:
     return {"id": workflow, "jobs": parameters["jobs"], "nodes": json.dumps(nodes)}
 
 
+ROLLUPS: Parameters = {
+    "bin_s": 300, "step": "minute", "scope": 0, "since": "now", "until": "tomorrow", "queue": "q1",
+}  # fmt: skip
 CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("claim_jobs", "one", constant(**CLAIM, places=[1, 0, 0, 0]), CLAIM_INDEXES),
     ("claim_jobs", "500", constant(**CLAIM, places=[125] * 4), CLAIM_INDEXES),
@@ -195,7 +211,15 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("claim_limited_jobs", "500", constant(**LIMITED, places=[500]), {"job_lane", "job_pkey", "flow_gate_pkey"}),
     ("claim_limited_jobs", "suspects", constant(**LIMITED | {"suspects": True}, places=[1]), {"job_suspect"}),
     ("sweep_lanes", "", constant(), {"job_lane"}),
-    ("explain_wait", "", lambda large: {"id": large.queued[0]}, {"job_pkey"}),
+    ("roll_up", "", constant(kind=1, period_s=0, margin_s=15, budget_s=0, now=None), {"job_history(finished_at)", "attempt(finished_at)"}),
+    ("read_counts", "", constant(**ROLLUPS, task="task1"), {"rollup_pkey"}),
+    ("read_times", "", constant(**ROLLUPS, task=None, measure="wait"), {"rollup_pkey"}),
+    ("read_samples", "", constant(**{k: v for k, v in ROLLUPS.items() if k != "scope"}), {"queue_sample_pkey"}),
+    ("prune_rollups", "", constant(now=None), {"rollup_pkey"}),
+    ("list_deploys", "", constant(since="yesterday", until=None), {"deploy_deployed_at"}),
+    ("explain_job", "queued", lambda large: why(large.queued[-1]), {"job_pkey", "job_claim"}),
+    ("explain_job", "blocked", lambda large: why(large.parked), {"job_pkey"}),
+    ("explain_job", "finished", lambda large: why(large.finished[0]), HISTORY_ID),
     ("settle_jobs", "one", lambda large: settles(large, 1), {"job_pkey"}),
     ("settle_jobs", "200", lambda large: settles(large, 200), {"job_pkey"}),
     ("settle_jobs", "again", lambda large: settles(large, 5, again=True), {"job_pkey"} | HISTORY_ID),

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
 
 DEFAULT_CONCURRENCY = 100
+DEPLOY = "HEADRACE_DEPLOY"
+"""What was deployed, in the environment: a version, a commit. Charts show when workers first started with it."""
 ENGINE_CONNECTIONS = 5
 """Claim, settle, reports, maintenance, and one to spare. Handlers and the listener have their own."""
 _IDLE_LOOK_S = 0.005
@@ -189,6 +191,8 @@ class Worker:
         await self.database.rows("register_queues", queues=json.dumps(declared))
         if limits := self.app.declared_limits():
             await self.database.rows("register_limits", limits=json.dumps(limits))
+        if label := os.environ.get(DEPLOY):
+            await self.database.rows("mark_deploy", label=label, by=socket.gethostname(), by_worker=True, at=None)
         self.id = await self.database.value(
             "register_worker",
             host=socket.gethostname(), pid=os.getpid(), version=headrace.__version__, queues=json.dumps(self.queues),

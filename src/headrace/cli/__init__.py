@@ -17,16 +17,20 @@ import headrace
 from headrace.cli import (
     bench,
     breakers,
+    deploys,
     dev,
+    doctor,
     enqueue,
     events,
     failures,
+    history,
     jobs,
     limits,
     migrate,
     operations,
     queues,
     schedule_changes,
+    why,
     worker,
     workers,
     workflows,
@@ -43,6 +47,8 @@ commands.command("migrate")(migrate.migrate)
 commands.command("worker")(worker.worker)
 commands.command("dev")(dev.dev)
 commands.command("enqueue")(enqueue.enqueue)
+commands.command("why")(why.why)
+commands.command("doctor")(doctor.doctor)
 commands.add_typer(jobs.group, name="jobs")
 commands.command("failures")(failures.failures)
 commands.add_typer(operations.group, name="operations")
@@ -52,6 +58,8 @@ commands.add_typer(schedule_changes.group, name="schedules")
 commands.add_typer(workflows.group, name="workflows")
 commands.add_typer(limits.group, name="limits")
 commands.add_typer(breakers.group, name="breakers")
+commands.add_typer(deploys.group, name="deploys")
+commands.command("history")(history.history)
 commands.command("workers")(workers.workers)
 commands.command("bench")(bench.bench)
 

@@ -96,9 +96,9 @@ def show_job(
             await app.list_steps(job_id),
             await app.list_logs(job_id),
         )
-        waits_for = await app.explain_wait(job_id)
+        why = await app.why(job_id)
         now = await (await app.database()).value("read_clock")
-        print_job_page(job, attempts, steps, logs, now, waits_for=waits_for, as_json=as_json)
+        print_job_page(job, attempts, steps, logs, now, why=why, as_json=as_json)
 
     with_app(url, schema, read)
 
