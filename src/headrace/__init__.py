@@ -1,6 +1,8 @@
 """Background jobs for Python on PostgreSQL."""
 
+from headrace._redact import Secret
 from headrace.app import Headrace
+from headrace.audit import AuditEntry, acting
 from headrace.context import Context, current_context, inject
 from headrace.errors import (
     AnswerLost,
@@ -56,6 +58,7 @@ __all__ = [
     "AnswerLost",
     "AppClosed",
     "AttemptInfo",
+    "AuditEntry",
     "Batch",
     "Breaker",
     "Cancel",
@@ -105,6 +108,7 @@ __all__ = [
     "ScheduleTenant",
     "Schedules",
     "SchemaError",
+    "Secret",
     "Snooze",
     "StartedWorkflow",
     "State",
@@ -130,6 +134,7 @@ __all__ = [
     "WorkflowOver",
     "WrongDatabase",
     "__version__",
+    "acting",
     "chain",
     "current_context",
     "group",

@@ -203,7 +203,7 @@ def test_everybody_else_does_nothing(store: Store, role: Callable[[str], Store])
 
 def test_an_access_that_does_not_exist_is_refused(store: Store) -> None:
     """A misspelt access grants nothing."""
-    with pytest.raises(psycopg.DatabaseError, match="worker, enqueuer or viewer"), store.conn.transaction():
+    with pytest.raises(psycopg.DatabaseError, match="worker, web, enqueuer or viewer"), store.conn.transaction():
         store.ask("select headrace.grant_access(current_user, 'admin')")
 
 

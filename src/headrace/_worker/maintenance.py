@@ -99,6 +99,7 @@ class Maintenance:
         await self._create_partitions()
         for name in ("prune_aged", "prune_counted", "delete_expired_keys", "prune_ticks", "prune_gates"):
             await self._database.rows(name, 60.0, now=None, chunk=CHUNK)
+        await self._database.rows("drop_audit_partitions", now=None)
         await self._database.rows("prune_workflows", 60.0, now=None, chunk=WORKFLOWS)
         while len(await self._database.rows("delete_expired_events", now=None, chunk=CHUNK)) == CHUNK:
             pass

@@ -14,6 +14,7 @@ import psycopg
 import typer
 
 import headrace
+from headrace._store.acting import acting, process_owner
 from headrace.cli import (
     bench,
     breakers,
@@ -77,7 +78,8 @@ def _headrace(
 def main() -> None:
     """Run a command."""
     try:
-        commands(prog_name="headrace")
+        with acting(process_owner(), source="cli"):
+            commands(prog_name="headrace")
     except (HeadraceError, psycopg.Error) as error:
         if os.environ.get(DEBUG):
             raise
