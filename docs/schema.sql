@@ -754,6 +754,30 @@ CREATE FUNCTION headrace.class_age(class headrace.retention) RETURNS interval
     select case class when 'short' then interval '1 day' when 'normal' then interval '7 days' else interval '90 days' end
 $$;
 
+CREATE FUNCTION headrace.count_tries(keys text[], bounds integer[], span_s double precision) RETURNS TABLE(wait_s double precision, is_first boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    span constant interval := make_interval(secs => span_s);
+begin
+    return query
+    with asked as (
+        select k.key, k.bound from unnest(keys, bounds) as k(key, bound)
+    ), counted as (
+        insert into headrace.access_try as t (key, tries, since)
+        select a.key, 1, now() from asked a order by a.key
+        on conflict (key) do update
+        set tries = case when t.since < now() - span then 1 else t.tries + 1 end,
+            since = case when t.since < now() - span then now() else t.since end
+        returning t.key, t.tries, t.since
+    )
+    select coalesce(max(extract(epoch from c.since + span - now())) filter (where c.tries > a.bound), 0)::double precision,
+           coalesce(bool_and(c.tries = a.bound + 1) filter (where c.tries > a.bound), false)
+    from counted c join asked a on a.key = c.key;
+end
+$$;
+
 CREATE FUNCTION headrace.create_audit_partitions(first_day date, last_day date) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1611,6 +1635,16 @@ begin
         exit;
     end loop;
 end
+$$;
+
+CREATE FUNCTION headrace.prune_access(idle_s double precision, absolute_s double precision) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    delete from headrace.access_session s
+    where s.seen_at < now() - make_interval(secs => idle_s) or s.created_at < now() - make_interval(secs => absolute_s);
+    delete from headrace.access_link l where l.expires_at < now();
+    delete from headrace.access_try t where t.since < now() - interval '1 day';
 $$;
 
 CREATE FUNCTION headrace.prune_workflows(as_of timestamp with time zone, chunk integer) RETURNS bigint

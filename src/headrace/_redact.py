@@ -3,8 +3,7 @@
 Three things say that a value is secret:
 
 * a mark: ``Annotated[str, Secret]`` on a parameter of a task, on its return value, or on a field of a model, dataclass
-  or
-  typed dictionary below them;
+  or typed dictionary below them;
 * its name: ``password``, ``api_key``, ``accessToken`` … (`DEFAULT_NAMES`), in arguments, results and metadata, however
   deep;
 * ``Headrace(secret_names=[...])``: further names.
@@ -222,8 +221,7 @@ class Redactor:
 
 
 class Texts:
-    """Hides given secrets wherever they occur in texts: as they are, escaped, quoted for a URL, or cut by an
-    ellipsis."""
+    """Hides given secrets where they occur in texts: as they are, escaped, quoted for a URL, or cut by an ellipsis."""
 
     __slots__ = ("_alone", "_anywhere")
 

@@ -15,6 +15,7 @@ from headrace._store import workflows as workflow_store
 from headrace._store.foreign import SyncForeign, adapt, is_async
 from headrace._store.sql import query
 from headrace._store.stream import Stream, check_new
+from headrace.access import Access
 from headrace.audit import Audit
 from headrace.errors import ConfigurationError
 from headrace.job import Job, NewJob
@@ -66,6 +67,7 @@ class Headrace(Declaring, Asking):
         self.limits = Limits(self.database)
         self.breakers = Breakers(self.database)
         self.audit = Audit(self.database)
+        self.access = Access(self.database)
 
     # -- working --
 

@@ -51,8 +51,7 @@ class AuditEntry:
 
 
 class Audit:
-    """The audit log of an app's database: ``app.audit``. It is only added to; months go whole, after a year by
-    default."""
+    """The audit log of an app's database: ``app.audit``. Whole months go, after a year by default."""
 
     def __init__(self, database: Callable[[], Awaitable[Database]]) -> None:
         self._database = database
