@@ -36,7 +36,7 @@ from pydantic import BaseModel, RootModel, SecretBytes, SecretStr
 from typing_extensions import TypeAliasType, is_typeddict
 
 if TYPE_CHECKING:
-    from headrace.job import JobInfo
+    from headrace.job import AttemptInfo, JobInfo, LogLine, StepInfo
     from headrace.task import Task
 
 HIDDEN = "[redacted]"
@@ -201,6 +201,19 @@ class Redactor:
             unique_key=texts.optional(job.unique_key),
             correlation_id=texts.optional(job.correlation_id),
             tags=texts.everywhere(job.tags),
+        )
+
+    def life(
+        self, job: JobInfo, attempts: Sequence[AttemptInfo], steps: Sequence[StepInfo], logs: Sequence[LogLine]
+    ) -> tuple[JobInfo, list[AttemptInfo], list[StepInfo], list[LogLine]]:
+        """A job, with what is kept of its attempts, as it may be shown."""
+        secrets = self.of(job.task)
+        texts = secrets.texts(job.args)
+        return (
+            self.job(job),
+            [dataclasses.replace(attempt, error=texts.everywhere(attempt.error)) for attempt in attempts],
+            [dataclasses.replace(step, result=secrets.redact_named(step.result, texts)) for step in steps],
+            [dataclasses.replace(line, message=texts(line.message)) for line in logs],
         )
 
     def args(self, task: str, args: Any) -> Any:

@@ -16,16 +16,19 @@ import typer
 import headrace
 from headrace._store.acting import acting, process_owner
 from headrace.cli import (
+    audit,
     bench,
     breakers,
     dev,
     enqueue,
     events,
     jobs,
+    keys,
     limits,
     migrate,
     queues,
     schedule_changes,
+    users,
     worker,
     workers,
     workflows,
@@ -49,6 +52,9 @@ commands.add_typer(schedule_changes.group, name="schedules")
 commands.add_typer(workflows.group, name="workflows")
 commands.add_typer(limits.group, name="limits")
 commands.add_typer(breakers.group, name="breakers")
+commands.add_typer(keys.group, name="keys")
+commands.add_typer(users.group, name="users")
+commands.add_typer(audit.group, name="audit")
 commands.command("workers")(workers.workers)
 commands.command("bench")(bench.bench)
 
