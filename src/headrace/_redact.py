@@ -37,6 +37,7 @@ from typing_extensions import TypeAliasType, is_typeddict
 
 if TYPE_CHECKING:
     from headrace.job import AttemptInfo, JobInfo, LogLine, StepInfo
+    from headrace.schedule import Schedule
     from headrace.task import Task
 
 HIDDEN = "[redacted]"
@@ -118,6 +119,8 @@ class Secrets:
 
     def redact_args(self, args: Any) -> Any:
         """Arguments as they may be shown."""
+        if not args:
+            return args
         if self.everything:
             return dict.fromkeys(args, UNKNOWN) if isinstance(args, dict) else UNKNOWN
         return _Walk(self.names).hide(args, self.args)
@@ -215,6 +218,10 @@ class Redactor:
             [dataclasses.replace(step, result=secrets.redact_named(step.result, texts)) for step in steps],
             [dataclasses.replace(line, message=texts(line.message)) for line in logs],
         )
+
+    def schedule(self, schedule: Schedule) -> Schedule:
+        """A schedule as it may be shown."""
+        return dataclasses.replace(schedule, args=self.args(schedule.task, schedule.args))
 
     def args(self, task: str, args: Any) -> Any:
         """A task's arguments as they may be shown: of a job, a schedule, a workflow's node."""
