@@ -25,6 +25,7 @@ create table headrace.audit (
 ) partition by range (at);
 create index audit_id on headrace.audit (id);
 create index audit_by on headrace.audit (by, id);
+create index audit_action on headrace.audit (action, id);
 create index audit_targets on headrace.audit using gin (targets);
 
 -- People. Names are compared without regard to case.
