@@ -1,6 +1,7 @@
 """Background jobs for Python on PostgreSQL."""
 
 from headrace._redact import Secret
+from headrace.access import Role
 from headrace.app import Headrace
 from headrace.audit import AuditEntry, acting
 from headrace.context import Context, current_context, inject
@@ -109,6 +110,7 @@ __all__ = [
     "ResultTimeout",
     "Retention",
     "Retry",
+    "Role",
     "Rollout",
     "RolloutMode",
     "RolloutResult",

@@ -55,7 +55,12 @@ def babble(ctx: Context, *values: Any) -> None:
 
 @app.task(name="charge", retry=TWICE)
 async def charge(
-    ctx: Context, token: Annotated[str, Secret], cards: list[Card], account: Account, options: dict[str, Any], long: Annotated[str, Secret]
+    ctx: Context,
+    token: Annotated[str, Secret],
+    cards: list[Card],
+    account: Account,
+    options: dict[str, Any],
+    long: Annotated[str, Secret],
 ) -> None:
     """A coroutine that fails with everything in its message."""
     values = [token, cards[0].number, account.pin, options["auth"]["api_key"], options["customer_iban"], long]

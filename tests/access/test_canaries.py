@@ -15,7 +15,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -115,13 +115,13 @@ async def stored_texts(world: World) -> str:
 async def redacted_jobs(world: World) -> str:
     """What the API and pages show of jobs."""
     redactor = await world.app.redactor()
-    said: list[Any] = []
-    for job_id in world.jobs.values():
-        said.append(redactor.life(
+    return repr([
+        redactor.life(
             await world.app.find_job(job_id), await world.app.list_attempts(job_id), await world.app.list_steps(job_id),
             await world.app.list_logs(job_id),
-        ))  # fmt: skip
-    return repr(said)
+        )
+        for job_id in world.jobs.values()
+    ])  # fmt: skip
 
 
 async def audit_entries(world: World) -> str:
@@ -190,5 +190,13 @@ async def test_the_canaries_can_sing(world: World) -> None:
         stored = json.dumps(conn.execute(
             "select jsonb_agg(jsonb_build_array(args, result, metadata)) from headrace.jobs"
         ).fetchall())  # fmt: skip
-    planted = {canaries.MARKED, canaries.NESTED, canaries.NAMED, canaries.RESULT, canaries.METADATA, canaries.RETRIED, canaries.LONG}
+    planted = {
+        canaries.MARKED,
+        canaries.NESTED,
+        canaries.NAMED,
+        canaries.RESULT,
+        canaries.METADATA,
+        canaries.RETRIED,
+        canaries.LONG,
+    }
     assert planted <= set(found_in(stored))

@@ -6,14 +6,14 @@ import dataclasses
 import itertools
 import json
 import re
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, NotRequired
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, RootModel, TypeAdapter, ValidationError, computed_field
-from typing_extensions import NotRequired, TypeAliasType, TypedDict
+from typing_extensions import TypeAliasType, TypedDict
 
 from headrace import Headrace, Secret
 from headrace._redact import (
@@ -236,7 +236,9 @@ def test_a_secret_is_found_in_any_text(secret: str, around: str) -> None:
 
 def test_the_secrets_of_arguments_are_hidden_in_texts() -> None:
     """Those that are marked, or have a secret name; numbers, too."""
-    texts = Secrets.of({"card": Card}).texts({"card": {"number": CANARY}, "headers": {"Authorization": "s3cr3t!"}, "pin_token": 778899})
+    texts = Secrets.of({"card": Card}).texts(
+        {"card": {"number": CANARY}, "headers": {"Authorization": "s3cr3t!"}, "pin_token": 778899}
+    )
     assert texts(f"card {CANARY} of 's3cr3t!' with 778899") == f"card {HIDDEN} of '{HIDDEN}' with {HIDDEN}"
     assert texts.everywhere({"a": [f"x{CANARY}"], "n": 1}) == {"a": [f"x{HIDDEN}"], "n": 1}
 
@@ -278,7 +280,12 @@ def test_arguments_without_anything_secret_are_not_read() -> None:
     assert Secrets.of({"x": Annotated[str, Secret]}).texts_of(json.dumps({"x": CANARY}))(CANARY) == HIDDEN
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
 def test_anything_can_be_redacted(value: Any) -> None:
     """Any JSON, with any marks; what is found in it is then in no text of it."""
     secrets = Secrets(args=(("*",), ("**", "a"), ("b", "*", "c")))
