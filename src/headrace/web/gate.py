@@ -82,7 +82,13 @@ class Refused(Exception):
 
     def response(self) -> Response:
         """As RFC 9457 wants it."""
-        said = {"type": "about:blank", "title": self.status.phrase, "status": self.status, "detail": self.detail}
+        kind = self.status.phrase.lower().replace(" ", "-")
+        said = {
+            "type": f"urn:headrace:problem:{kind}",
+            "title": self.status.phrase.capitalize(),
+            "status": self.status,
+            "detail": self.detail,
+        }
         return JSONResponse(said, self.status, self.headers, "application/problem+json")
 
 
