@@ -910,6 +910,54 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.count_tries(keys text[], bounds integer[], span_s double precision) RETURNS TABLE(wait_s double precision, is_first boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    span constant interval := make_interval(secs => span_s);
+begin
+    return query
+    with asked as (
+        select k.key, k.bound from unnest(keys, bounds) as k(key, bound)
+    ), counted as (
+        insert into headrace.access_try as t (key, tries, since)
+        select a.key, 1, now() from asked a order by a.key
+        on conflict (key) do update
+        set tries = case when t.since < now() - span then 1 else t.tries + 1 end,
+            since = case when t.since < now() - span then now() else t.since end
+        returning t.key, t.tries, t.since
+    )
+    select coalesce(max(extract(epoch from c.since + span - now())) filter (where c.tries > a.bound), 0)::double precision,
+           coalesce(bool_and(c.tries = a.bound + 1) filter (where c.tries > a.bound), false)
+    from counted c join asked a on a.key = c.key;
+end
+$$;
+
+CREATE FUNCTION headrace.create_audit_partitions(first_day date, last_day date) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '5s'
+    AS $$
+declare
+    month date;
+    name text;
+    made integer := 0;
+begin
+    for month in
+        select m::date from generate_series(date_trunc('month', first_day::timestamp), last_day::timestamp, interval '1 month') m
+    loop
+        name := format('audit_%s', to_char(month, 'YYYYMM'));
+        continue when to_regclass(format('headrace.%I', name)) is not null;
+        execute format('create table headrace.%I (like headrace.audit including defaults including constraints)', name);
+        execute format('alter table headrace.audit attach partition headrace.%I for values from (%L) to (%L)', name,
+                       month::text || ' 00:00:00+00', (month + interval '1 month')::date::text || ' 00:00:00+00');
+        made := made + 1;
+    end loop;
+    return made;
+end
+$$;
+
 CREATE FUNCTION headrace.create_partitions(first_day date, last_day date) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -938,6 +986,7 @@ begin
             made := made + 1;
         end loop;
     end loop;
+    perform headrace.create_audit_partitions(first_day, last_day);
     return made;
 end
 $$;
@@ -1033,6 +1082,31 @@ begin
     delete from headrace.payload p where p.job_id = any(gone) and p.created_at >= since;
     delete from headrace.job_progress g where g.job_id = any(gone);
     return query select unnest(gone);
+end
+$$;
+
+CREATE FUNCTION headrace.drop_audit_partitions(as_of timestamp with time zone DEFAULT now()) RETURNS SETOF text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '100ms'
+    AS $$
+declare
+    name text;
+    keep constant interval := (select i.audit_age from headrace.instance i);
+begin
+    for name in
+        select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+        where i.inhparent = 'headrace.audit'::regclass
+          and (to_date(right(c.relname, 6), 'YYYYMM') + interval '1 month') at time zone 'utc' + keep <= as_of
+        order by 1
+    loop
+        begin
+            execute format('drop table headrace.%I', name);
+            return next name;
+        exception when lock_not_available then
+            null;
+        end;
+    end loop;
 end
 $$;
 
@@ -1356,14 +1430,21 @@ CREATE FUNCTION headrace.grant_access(role name, access text) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
+    part name;
     schema name := (select relnamespace::regnamespace from pg_class where oid = 'headrace.job'::regclass);
 begin
     execute format('grant usage on schema %I to %I', schema, role);
     case access
-    when 'worker' then
+    when 'worker', 'web' then
         execute format('grant select, insert, update, delete on all tables in schema %I to %I', schema, role);
         execute format('grant usage, select on all sequences in schema %I to %I', schema, role);
         execute format('grant execute on all functions in schema %I to %I', schema, role);
+        execute format('revoke insert, update, delete on headrace.audit from %I', role);
+        for part in select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+                    where i.inhparent = 'headrace.audit'::regclass
+        loop
+            execute format('revoke insert, update, delete on headrace.%I from %I', part, role);
+        end loop;
     when 'enqueuer' then
         execute format('grant execute on function headrace.enqueue, headrace.enqueue_jobs, headrace.emit, headrace.start_workflow, '
                        'headrace.add_to_workflow to %I', role);
@@ -1373,8 +1454,12 @@ begin
                        'headrace.find_args, headrace.failure_of, headrace.error_place to %I', role);
     else
         raise exception using errcode = 'HR003',
-            message = format('access must be worker, enqueuer or viewer, not "%s"', access);
+            message = format('access must be worker, web, enqueuer or viewer, not "%s"', access);
     end case;
+    if access in ('worker', 'viewer') then
+        execute format('revoke all on headrace.access_user, headrace.access_key, headrace.access_session, headrace.access_link, '
+                       'headrace.access_try from %I', role);
+    end if;
 end
 $$;
 
@@ -1451,6 +1536,16 @@ begin
         where i.large
     )
     select i.id from inserted i;
+end
+$$;
+
+CREATE FUNCTION headrace.keep_audit() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    raise exception using errcode = 'HR005',
+        message = 'the audit log is only added to: nothing in it can be changed or deleted';
 end
 $$;
 
@@ -1750,6 +1845,16 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.prune_access(idle_s double precision, absolute_s double precision) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    delete from headrace.access_session s
+    where s.seen_at < now() - make_interval(secs => idle_s) or s.created_at < now() - make_interval(secs => absolute_s);
+    delete from headrace.access_link l where l.expires_at < now();
+    delete from headrace.access_try t where t.since < now() - interval '1 day';
+$$;
+
 CREATE FUNCTION headrace.prune_workflows(as_of timestamp with time zone, chunk integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1994,6 +2099,29 @@ begin
 
     perform headrace.move_nodes(workflows, ready);
     return true;
+end
+$$;
+
+CREATE FUNCTION headrace.record_audit(by text, source text, address text, action text, kind text, targets text[], count bigint, before jsonb, after jsonb) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+    entry bigint := nextval('headrace.audit_number');
+begin
+    for attempt in 1..2 loop
+        begin
+            insert into headrace.audit (id, at, by, source, address, action, kind, targets, count, before, after)
+            values (entry, clock_timestamp(), by, source, address, action, kind, targets[1:1000], count, before, after);
+            return entry;
+        exception when check_violation then -- no partition: no worker has made one for weeks
+            if attempt = 2 then
+                raise;
+            end if;
+            perform headrace.create_audit_partitions((now() at time zone 'utc')::date, (now() at time zone 'utc')::date + 1);
+        end;
+    end loop;
 end
 $$;
 
@@ -3122,6 +3250,54 @@ begin
 end
 $$;
 
+CREATE TABLE headrace.access_key (
+    prefix text NOT NULL,
+    name text NOT NULL,
+    digest bytea NOT NULL,
+    role text NOT NULL,
+    tenant text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by text NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    used_at timestamp with time zone,
+    CONSTRAINT access_key_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text])))
+);
+
+CREATE TABLE headrace.access_link (
+    digest bytea NOT NULL,
+    user_name text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE headrace.access_session (
+    digest bytea NOT NULL,
+    user_name text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    address text
+)
+WITH (fillfactor='50');
+
+CREATE TABLE headrace.access_try (
+    key text NOT NULL,
+    tries integer NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (fillfactor='50');
+
+CREATE TABLE headrace.access_user (
+    name text NOT NULL,
+    password text,
+    role text NOT NULL,
+    tenant text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by text NOT NULL,
+    signed_in_at timestamp with time zone,
+    CONSTRAINT access_user_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text])))
+);
+
 CREATE TABLE headrace.attempt (
     job_id uuid NOT NULL,
     run integer NOT NULL,
@@ -3132,6 +3308,56 @@ CREATE TABLE headrace.attempt (
     error jsonb
 )
 PARTITION BY RANGE (finished_at);
+
+CREATE TABLE headrace.audit (
+    id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    by text NOT NULL,
+    source text NOT NULL,
+    address text,
+    action text NOT NULL,
+    kind text NOT NULL,
+    targets text[] NOT NULL,
+    count bigint NOT NULL,
+    before jsonb,
+    after jsonb
+)
+PARTITION BY RANGE (at);
+
+CREATE TABLE headrace.audit_202611 (
+    id bigint CONSTRAINT audit_id_not_null NOT NULL,
+    at timestamp with time zone CONSTRAINT audit_at_not_null NOT NULL,
+    by text CONSTRAINT audit_by_not_null NOT NULL,
+    source text CONSTRAINT audit_source_not_null NOT NULL,
+    address text,
+    action text CONSTRAINT audit_action_not_null NOT NULL,
+    kind text CONSTRAINT audit_kind_not_null NOT NULL,
+    targets text[] CONSTRAINT audit_targets_not_null NOT NULL,
+    count bigint CONSTRAINT audit_count_not_null NOT NULL,
+    before jsonb,
+    after jsonb
+);
+
+CREATE TABLE headrace.audit_202612 (
+    id bigint CONSTRAINT audit_id_not_null NOT NULL,
+    at timestamp with time zone CONSTRAINT audit_at_not_null NOT NULL,
+    by text CONSTRAINT audit_by_not_null NOT NULL,
+    source text CONSTRAINT audit_source_not_null NOT NULL,
+    address text,
+    action text CONSTRAINT audit_action_not_null NOT NULL,
+    kind text CONSTRAINT audit_kind_not_null NOT NULL,
+    targets text[] CONSTRAINT audit_targets_not_null NOT NULL,
+    count bigint CONSTRAINT audit_count_not_null NOT NULL,
+    before jsonb,
+    after jsonb
+);
+
+CREATE SEQUENCE headrace.audit_number
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
 
 CREATE TABLE headrace.dependency (
     parent uuid NOT NULL,
@@ -3251,7 +3477,9 @@ ALTER TABLE headrace.flow_release ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTI
 
 CREATE TABLE headrace.instance (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    audit_age interval DEFAULT '365 days'::interval NOT NULL,
+    CONSTRAINT instance_audit_age_check CHECK ((audit_age > '00:00:00'::interval))
 );
 
 CREATE SEQUENCE headrace.job_position
@@ -3658,7 +3886,9 @@ CREATE TABLE headrace.task (
     failed_count integer,
     cancelled_age interval NOT NULL,
     cancelled_count integer,
-    registered_at timestamp with time zone DEFAULT now() NOT NULL
+    registered_at timestamp with time zone DEFAULT now() NOT NULL,
+    aliases text[],
+    secrets jsonb
 );
 
 CREATE TABLE headrace.tick (
@@ -3754,11 +3984,30 @@ CREATE TABLE headrace.workflow_node (
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_cost_delay='0');
 
+ALTER TABLE ONLY headrace.audit ATTACH PARTITION headrace.audit_202611 FOR VALUES FROM ('2026-11-01 00:00:00+00') TO ('2026-12-01 00:00:00+00');
+
+ALTER TABLE ONLY headrace.audit ATTACH PARTITION headrace.audit_202612 FOR VALUES FROM ('2026-12-01 00:00:00+00') TO ('2027-01-01 00:00:00+00');
+
 ALTER TABLE ONLY headrace.job_history ATTACH PARTITION headrace.job_history_long FOR VALUES IN ('long');
 
 ALTER TABLE ONLY headrace.job_history ATTACH PARTITION headrace.job_history_normal FOR VALUES IN ('normal');
 
 ALTER TABLE ONLY headrace.job_history ATTACH PARTITION headrace.job_history_short FOR VALUES IN ('short');
+
+ALTER TABLE ONLY headrace.access_key
+    ADD CONSTRAINT access_key_pkey PRIMARY KEY (prefix);
+
+ALTER TABLE ONLY headrace.access_link
+    ADD CONSTRAINT access_link_pkey PRIMARY KEY (digest);
+
+ALTER TABLE ONLY headrace.access_session
+    ADD CONSTRAINT access_session_pkey PRIMARY KEY (digest);
+
+ALTER TABLE ONLY headrace.access_try
+    ADD CONSTRAINT access_try_pkey PRIMARY KEY (key);
+
+ALTER TABLE ONLY headrace.access_user
+    ADD CONSTRAINT access_user_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY headrace.dependency
     ADD CONSTRAINT dependency_pkey PRIMARY KEY (parent, child);
@@ -3841,9 +4090,39 @@ ALTER TABLE ONLY headrace.workflow_node
 ALTER TABLE ONLY headrace.workflow
     ADD CONSTRAINT workflow_pkey PRIMARY KEY (id);
 
+CREATE UNIQUE INDEX access_key_name ON headrace.access_key USING btree (name) WHERE (revoked_at IS NULL);
+
+CREATE INDEX access_session_user ON headrace.access_session USING btree (user_name);
+
+CREATE UNIQUE INDEX access_user_name ON headrace.access_user USING btree (lower(name));
+
 CREATE INDEX attempt_finished ON ONLY headrace.attempt USING btree (finished_at);
 
 CREATE INDEX attempt_job ON ONLY headrace.attempt USING btree (job_id, run);
+
+CREATE INDEX audit_action ON ONLY headrace.audit USING btree (action, id);
+
+CREATE INDEX audit_202611_action_id_idx ON headrace.audit_202611 USING btree (action, id);
+
+CREATE INDEX audit_by ON ONLY headrace.audit USING btree (by, id);
+
+CREATE INDEX audit_202611_by_id_idx ON headrace.audit_202611 USING btree (by, id);
+
+CREATE INDEX audit_id ON ONLY headrace.audit USING btree (id);
+
+CREATE INDEX audit_202611_id_idx ON headrace.audit_202611 USING btree (id);
+
+CREATE INDEX audit_targets ON ONLY headrace.audit USING gin (targets);
+
+CREATE INDEX audit_202611_targets_idx ON headrace.audit_202611 USING gin (targets);
+
+CREATE INDEX audit_202612_action_id_idx ON headrace.audit_202612 USING btree (action, id);
+
+CREATE INDEX audit_202612_by_id_idx ON headrace.audit_202612 USING btree (by, id);
+
+CREATE INDEX audit_202612_id_idx ON headrace.audit_202612 USING btree (id);
+
+CREATE INDEX audit_202612_targets_idx ON headrace.audit_202612 USING gin (targets);
 
 CREATE UNIQUE INDEX deploy_automatic ON headrace.deploy USING btree (label) WHERE automatic;
 
@@ -3941,6 +4220,22 @@ CREATE UNIQUE INDEX workflow_node_name ON headrace.workflow_node USING btree (wo
 
 CREATE INDEX workflow_node_workflow ON headrace.workflow_node USING btree (workflow_id, job_id);
 
+ALTER INDEX headrace.audit_action ATTACH PARTITION headrace.audit_202611_action_id_idx;
+
+ALTER INDEX headrace.audit_by ATTACH PARTITION headrace.audit_202611_by_id_idx;
+
+ALTER INDEX headrace.audit_id ATTACH PARTITION headrace.audit_202611_id_idx;
+
+ALTER INDEX headrace.audit_targets ATTACH PARTITION headrace.audit_202611_targets_idx;
+
+ALTER INDEX headrace.audit_action ATTACH PARTITION headrace.audit_202612_action_id_idx;
+
+ALTER INDEX headrace.audit_by ATTACH PARTITION headrace.audit_202612_by_id_idx;
+
+ALTER INDEX headrace.audit_id ATTACH PARTITION headrace.audit_202612_id_idx;
+
+ALTER INDEX headrace.audit_targets ATTACH PARTITION headrace.audit_202612_targets_idx;
+
 ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_long_finished_at_idx;
 
 ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_long_id_idx;
@@ -3978,3 +4273,11 @@ CREATE TRIGGER flow_release_wake AFTER INSERT ON headrace.flow_release FOR EACH 
 CREATE TRIGGER job_cap AFTER INSERT ON headrace.job FOR EACH ROW WHEN (new.wake) EXECUTE FUNCTION headrace.check_queue_cap();
 
 CREATE CONSTRAINT TRIGGER job_wake AFTER INSERT ON headrace.job DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new.wake) EXECUTE FUNCTION headrace.wake_workers();
+
+CREATE TRIGGER keep BEFORE DELETE OR UPDATE ON headrace.audit FOR EACH ROW EXECUTE FUNCTION headrace.keep_audit();
+
+ALTER TABLE ONLY headrace.access_link
+    ADD CONSTRAINT access_link_user_name_fkey FOREIGN KEY (user_name) REFERENCES headrace.access_user(name) ON UPDATE CASCADE ON DELETE CASCADE;
+
+ALTER TABLE ONLY headrace.access_session
+    ADD CONSTRAINT access_session_user_name_fkey FOREIGN KEY (user_name) REFERENCES headrace.access_user(name) ON UPDATE CASCADE ON DELETE CASCADE;

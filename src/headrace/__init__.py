@@ -1,8 +1,12 @@
 """Background jobs for Python on PostgreSQL."""
 
+from headrace._redact import Secret
+from headrace.access import Role
 from headrace.app import Headrace
+from headrace.audit import AuditEntry, acting
 from headrace.context import Context, current_context, inject
 from headrace.errors import (
+    AccessError,
     AnswerLost,
     AppClosed,
     ConfigurationError,
@@ -15,6 +19,7 @@ from headrace.errors import (
     FilterError,
     HeadraceError,
     InvalidArguments,
+    InvalidPassword,
     JobCancelled,
     JobError,
     JobFailed,
@@ -23,13 +28,17 @@ from headrace.errors import (
     QueueFull,
     ResultTimeout,
     SchemaError,
+    SignInRefused,
     StepError,
     StepsChanged,
+    TooManyTries,
+    UnknownKey,
     UnknownLimit,
     UnknownOperation,
     UnknownQueue,
     UnknownSchedule,
     UnknownTask,
+    UnknownUser,
     WorkerError,
     WorkflowFailed,
     WorkflowNotFound,
@@ -59,9 +68,11 @@ from headrace.workflow import Batch, Chain, Group, Workflow, chain, group, previ
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessError",
     "AnswerLost",
     "AppClosed",
     "AttemptInfo",
+    "AuditEntry",
     "Batch",
     "Breaker",
     "Cancel",
@@ -87,6 +98,7 @@ __all__ = [
     "Headrace",
     "HeadraceError",
     "InvalidArguments",
+    "InvalidPassword",
     "Job",
     "JobCancelled",
     "JobError",
@@ -111,6 +123,7 @@ __all__ = [
     "ResultTimeout",
     "Retention",
     "Retry",
+    "Role",
     "Rollout",
     "RolloutMode",
     "RolloutResult",
@@ -118,6 +131,8 @@ __all__ = [
     "ScheduleTenant",
     "Schedules",
     "SchemaError",
+    "Secret",
+    "SignInRefused",
     "Snooze",
     "StartedWorkflow",
     "State",
@@ -127,13 +142,16 @@ __all__ = [
     "Suspended",
     "Task",
     "Tick",
+    "TooManyTries",
     "Trigger",
     "Unique",
+    "UnknownKey",
     "UnknownLimit",
     "UnknownOperation",
     "UnknownQueue",
     "UnknownSchedule",
     "UnknownTask",
+    "UnknownUser",
     "Upcoming",
     "Why",
     "WorkerError",
@@ -145,6 +163,7 @@ __all__ = [
     "WorkflowOver",
     "WrongDatabase",
     "__version__",
+    "acting",
     "chain",
     "current_context",
     "group",

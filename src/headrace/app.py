@@ -12,11 +12,14 @@ from headrace._app.declaring import Declaring
 from headrace._doctor.database_rules import judge_database
 from headrace._doctor.reading import Reader
 from headrace._doctor.work_rules import judge_work
+from headrace._redact import Redactor, Secrets
 from headrace._store import enqueue as enqueue_store
 from headrace._store import workflows as workflow_store
 from headrace._store.foreign import SyncForeign, adapt, is_async
 from headrace._store.sql import query
 from headrace._store.stream import Stream, check_new
+from headrace.access import Access
+from headrace.audit import Audit
 from headrace.doctor import SEVERITIES, DatabaseReport, Finding
 from headrace.errors import ConfigurationError
 from headrace.history import History
@@ -46,6 +49,8 @@ class Headrace(Declaring, Asking):
             a fraction of a millisecond.
         handler_connections: How many connections `ctx.transaction()` may use in each worker process. 10: handlers that
             want more wait for each other.
+        secret_names: Names of arguments, and of fields of results and metadata, that are secret beside the usual ones
+            (password, token, api_key, …): they are shown nowhere. "iban" is also found in customer_iban and ibanOld.
 
     Nothing is opened before it is needed. `close` (or ``async with app``) closes everything.
     """
@@ -57,13 +62,22 @@ class Headrace(Declaring, Asking):
         schema: str = "headrace",
         max_connections: int = 4,
         handler_connections: int = 10,
+        secret_names: Sequence[str] = (),
     ) -> None:
-        super().__init__(url, schema=schema, max_connections=max_connections, handler_connections=handler_connections)
+        super().__init__(
+            url,
+            schema=schema,
+            max_connections=max_connections,
+            handler_connections=handler_connections,
+            secret_names=secret_names,
+        )
         self.limits = Limits(self.database)
         self.breakers = Breakers(self.database)
         self.search = Search(self.database)
         self.operations = Operations(self.database, self.search)
         self.history = History(self.database)
+        self.audit = Audit(self.database)
+        self.access = Access(self.database)
 
     # -- looking after it --
 
@@ -102,6 +116,20 @@ class Headrace(Declaring, Asking):
         """Work off everything that is queued, here and now, and return: for tests and one-off commands."""
         await self._here()
         await self.worker(**({"heartbeat": "loop"} | options)).run_until_idle()
+
+    # -- showing --
+
+    async def redactor(self) -> Redactor:
+        """What hides secrets in jobs that are shown: ``(await app.redactor()).job(job)``.
+
+        It knows what workers have registered, and what this app's own code says. Make a new one for each answer: what
+        tasks keep secret may change with every deploy.
+        """
+        stored: dict[str, Secrets] = {}
+        for name, aliases, marks in await (await self._here()).database.rows("list_secrets"):
+            stored |= dict.fromkeys((name, *aliases), Secrets.from_json(marks))
+        declared = {name: self.find_task(name).secrets for name in self.task_names()}
+        return Redactor(stored, declared, self.secret_names)
 
     # -- enqueueing --
 

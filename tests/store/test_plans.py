@@ -55,7 +55,11 @@ SMALL = {
     "take_operation", "give_back_operation", "fail_operation", "start_operation", "cancel_operation", "list_operations", "bound_time",
     "estimate_open", "estimate_finished",
     "mark_deploy", "read_look", "inspect_server", "inspect_transactions", "inspect_slots", "inspect_tables", "inspect_indexes",
-    "inspect_partitions", "list_checksums", "read_functions_checksum", "list_function_bodies", "read_identity", "has_role", "has_database",
+    "inspect_partitions", "list_secrets", "list_audit", "record_audit", "drop_audit_partitions", "set_audit_age", "look_at_instance", "look_at_limit",
+    "look_at_queue", "look_at_key", "look_at_user", "insert_key", "find_key", "touch_key", "list_keys", "revoke_key", "insert_user",
+    "find_user", "list_users", "has_users", "set_password", "rehash_password", "delete_user", "insert_session", "find_session",
+    "touch_session", "delete_session", "delete_sessions", "insert_link", "find_link", "use_link", "count_tries", "forget_tries",
+    "prune_access",
 }  # fmt: skip
 """These read none of the large tables; drop_partition has a test of its own."""
 
@@ -253,6 +257,9 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
      {"job_pkey", "step(job_id_ordinal)"} | HISTORY_ID),
     ("delete_jobs", "", lambda large: {"ids": [large.finished[0], large.queued[0]]},
      {"job_pkey", "attempt(job_id_run)", "job_log(job_id_run_logged_at)", "payload(job_id)", "step(job_id_ordinal)"} | HISTORY_ID),
+    ("look_at_jobs", "", lambda large: {"ids": [large.finished[0], large.queued[0]]}, {"job_pkey"} | HISTORY_ID),
+    ("look_at_schedule", "", constant(name="many", tenant="t5"), {"schedule_due_pkey"}),
+    ("look_at_workflow", "", lambda large: {"id": large.workflows[0]}, {"workflow_pkey"}),
     ("find_jobs", "", lambda large: {"ids": [large.finished[0], large.queued[0]]}, {"job_pkey"} | HISTORY_ID),
     ("find_ids", "", lambda large: {"ids": [large.finished[0], large.queued[0]]}, {"job_pkey"} | HISTORY_ID),
     ("find_outcomes", "", lambda large: {"ids": [large.finished[0]], "oldest": large.finished[0]}, HISTORY_ID),
@@ -373,7 +380,7 @@ def test_every_statement_has_a_plan_test() -> None:
 
 
 BY_ID = ["find_jobs", "find_ids", "find_outcomes", "list_attempts", "list_logs", "list_steps", "load_steps", "was_settled", "cancel_jobs",
-         "retry_jobs", "delete_jobs", "settle_jobs"]  # fmt: skip
+         "retry_jobs", "delete_jobs", "settle_jobs", "look_at_jobs"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BY_ID)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
+from headrace.context import hide_secrets
+
 
 class LogLines(logging.Formatter):
     """One line for each record.
@@ -18,9 +20,9 @@ class LogLines(logging.Formatter):
         self.who = who
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, and the traceback if there is one."""
+        """The line, and the traceback if there is one; what a handler says, without its arguments' secrets."""
         record.who = self.who
-        return super().format(record)
+        return hide_secrets(super().format(record))
 
 
 def log_to_stderr(level: str, who: str) -> LogLines:

@@ -15,6 +15,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from headrace import access
 from headrace._store.migrate import DAYS_AHEAD
 from headrace._worker.loops import Loop
 from headrace._worker.operating import Operating
@@ -113,6 +114,10 @@ class Maintenance:
         for name in ("prune_aged", "prune_counted", "delete_expired_keys", "prune_ticks", "prune_gates"):
             await self._database.rows(name, 60.0, now=None, chunk=CHUNK)
         await self._database.rows("prune_rollups", 60.0, now=None)
+        await self._database.rows("drop_audit_partitions", now=None)
+        await self._database.rows(
+            "prune_access", idle_s=access.IDLE.total_seconds(), absolute_s=access.ABSOLUTE.total_seconds()
+        )
         await self._database.rows("prune_workflows", 60.0, now=None, chunk=WORKFLOWS)
         while len(await self._database.rows("delete_expired_events", now=None, chunk=CHUNK)) == CHUNK:
             pass

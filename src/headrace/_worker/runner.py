@@ -69,6 +69,9 @@ class AttemptReporter:
     def set_result(self, value: Any) -> None:
         self._attempt.result = self._attempt.succeeded(value).result
 
+    def hide(self, text: str) -> str:
+        return self._attempt.hide(text)
+
     def steps(self) -> Steps:
         return Steps(self._attempt, self._runner.worker_id, self._runner.step_store, self._runner.connections)
 

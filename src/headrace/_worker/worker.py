@@ -365,4 +365,4 @@ def _registration(task: Any) -> dict[str, Any]:
     for state in ("succeeded", "failed", "cancelled"):
         keep = getattr(retention, state)
         row |= {f"{state}_age_s": keep.age.total_seconds(), f"{state}_count": keep.count}
-    return row
+    return row | {"aliases": settings.aliases, "secrets": task.secrets.as_json()}

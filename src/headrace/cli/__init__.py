@@ -14,7 +14,9 @@ import psycopg
 import typer
 
 import headrace
+from headrace._store.acting import acting, process_owner
 from headrace.cli import (
+    audit,
     bench,
     breakers,
     deploys,
@@ -25,11 +27,13 @@ from headrace.cli import (
     failures,
     history,
     jobs,
+    keys,
     limits,
     migrate,
     operations,
     queues,
     schedule_changes,
+    users,
     why,
     worker,
     workers,
@@ -60,6 +64,9 @@ commands.add_typer(limits.group, name="limits")
 commands.add_typer(breakers.group, name="breakers")
 commands.add_typer(deploys.group, name="deploys")
 commands.command("history")(history.history)
+commands.add_typer(keys.group, name="keys")
+commands.add_typer(users.group, name="users")
+commands.add_typer(audit.group, name="audit")
 commands.command("workers")(workers.workers)
 commands.command("bench")(bench.bench)
 
@@ -89,7 +96,8 @@ def _headrace(
 def main() -> None:
     """Run a command."""
     try:
-        commands(prog_name="headrace")
+        with acting(process_owner(), source="cli"):
+            commands(prog_name="headrace")
     except (HeadraceError, psycopg.Error) as error:
         if os.environ.get(DEBUG):
             raise
