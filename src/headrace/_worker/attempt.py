@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import traceback
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -12,6 +13,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from headrace.context import Context, RunningJob
 from headrace.errors import InvalidArguments, StepError, UnknownTask
+from headrace.middleware import AttemptOutcome, Ending
 from headrace.outcomes import Cancel, Fail, Snooze, Suspended
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class Settle(NamedTuple):
 
     id: str
     run: int
-    outcome: str
+    outcome: AttemptOutcome
     wait_s: float
     result: str | None
     error: str | None
@@ -43,9 +45,9 @@ class Attempt:
     """A claimed job. Rows of claim_jobs.sql become these."""
 
     __slots__ = (
-        "asyncio_task", "attempts", "cancel_reason", "context", "extras", "handing_back", "id", "job_task",
+        "asyncio_task", "attempts", "began_s", "cancel_reason", "context", "extras", "handing_back", "id", "job_task",
         "max_attempts", "on_cancel", "packed", "progress", "queue", "result", "run", "settled", "started", "suspicion",
-        "task_name", "timed_out",
+        "task_name", "timed_out", "wait_s",
     )  # fmt: skip
 
     def __init__(self, row: tuple[Any, ...]) -> None:
@@ -60,8 +62,22 @@ class Attempt:
         self.result: str | None = None
         self.settled = False
         self.started = False  # whether the handler was called
+        self.began_s: float | None = None  # when it was, by time.perf_counter; kept if somebody wants to know
         self.on_cancel: Callable[[], None] | None = None
         self.asyncio_task: asyncio.Task[None] | None = None  # once it has waited for something
+
+    def ending(self, settle: Settle | None) -> Ending:
+        """What middlewares hear of its end."""
+        final = None if self.settled else settle
+        return Ending(
+            self.describe,
+            task=self.job_task.name if self.job_task is not None else self.task_name,
+            queue=self.queue,
+            outcome=final.outcome if final is not None else "succeeded",
+            error=json.loads(final.error) if final is not None and final.error is not None else None,
+            run_s=time.perf_counter() - self.began_s if self.began_s is not None else None,
+            wait_s=getattr(self, "wait_s", None),  # a slot that only claims fill that were asked to
+        )
 
     @property
     def expired(self) -> bool:

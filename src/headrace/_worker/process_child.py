@@ -24,6 +24,7 @@ from headrace._worker.step_store import StepStore
 from headrace._worker.steps import Steps
 from headrace.app import IMPORTING, Headrace
 from headrace.context import Context, _current
+from headrace.middleware import overriding
 
 
 class Pipe:
@@ -152,7 +153,7 @@ class Child:
             returned = task.handler(*args, **kwargs)
             return unwrap_outcome(await returned if inspect.isawaitable(returned) else returned)
 
-        return await call_through(self._app.middlewares, context, call)
+        return await call_through(overriding(self._app.middlewares, "run"), context, call)
 
 
 def load_app(settings: dict[str, Any]) -> Headrace:

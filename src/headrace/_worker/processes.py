@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -170,6 +171,7 @@ class Processes:
         attempt.on_cancel = child.kill
         if attempt.cancel_reason is not None:
             return attempt.cancelled("cancelled", attempt.cancel_reason)
+        attempt.began_s = time.perf_counter()
         child.say({"run": _row(attempt)})
         loop = asyncio.get_running_loop()
         timers = []
