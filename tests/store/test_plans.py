@@ -34,6 +34,7 @@ Parameters = dict[str, Any]
 MOMENTS = '[{"nominal": "2026-01-01T09:00:00", "fold": 0, "due_at": "2026-01-01T09:00:00Z"}]'
 READS_EVERYTHING = {
     "count_queues": "the numbers of all unfinished jobs",
+    "read_vitals": "the numbers of all unfinished jobs",
     "list_schedules": "what is next of all tenants",
 }
 SMALL = {
@@ -179,9 +180,11 @@ def added(workflow: str) -> Parameters:
 CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("claim_jobs", "one", constant(**CLAIM, places=[1, 0, 0, 0]), CLAIM_INDEXES),
     ("claim_jobs", "500", constant(**CLAIM, places=[125] * 4), CLAIM_INDEXES),
+    ("claim_jobs_timed", "500", constant(**CLAIM, places=[125] * 4), CLAIM_INDEXES),
     ("claim_suspect", "", constant(**CLAIM), {"job_suspect", "job_pkey"}),
     ("claim_limited_jobs", "one", constant(**LIMITED, places=[1]), {"job_lane", "job_pkey", "flow_gate_pkey"}),
     ("claim_limited_jobs", "500", constant(**LIMITED, places=[500]), {"job_lane", "job_pkey", "flow_gate_pkey"}),
+    ("claim_limited_jobs_timed", "500", constant(**LIMITED, places=[500]), {"job_lane", "job_pkey", "flow_gate_pkey"}),
     ("claim_limited_jobs", "suspects", constant(**LIMITED | {"suspects": True}, places=[1]), {"job_suspect"}),
     ("sweep_lanes", "", constant(), {"job_lane"}),
     ("explain_wait", "", lambda large: {"id": large.queued[0]}, {"job_pkey"}),

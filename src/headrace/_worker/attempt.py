@@ -50,6 +50,8 @@ class Attempt:
         "task_name", "timed_out", "wait_s",
     )  # fmt: skip
 
+    wait_s: float  # only of claims that were asked for it
+
     def __init__(self, row: tuple[Any, ...]) -> None:
         (self.id, self.run, self.queue, self.task_name, self.packed, self.attempts, self.max_attempts, self.suspicion,
          _rank, _position, self.extras) = row  # fmt: skip
@@ -76,7 +78,7 @@ class Attempt:
             outcome=final.outcome if final is not None else "succeeded",
             error=json.loads(final.error) if final is not None and final.error is not None else None,
             run_s=time.perf_counter() - self.began_s if self.began_s is not None else None,
-            wait_s=getattr(self, "wait_s", None),  # a slot that only claims fill that were asked to
+            wait_s=getattr(self, "wait_s", None),
         )
 
     @property

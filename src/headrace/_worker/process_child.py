@@ -18,6 +18,7 @@ from typing import Any
 
 from headrace._worker.attempt import Attempt, Settle
 from headrace._worker.fenced import Fenced, HandlerConnections
+from headrace._worker.log_lines import log_as_told
 from headrace._worker.reports import tidy_line, tidy_progress
 from headrace._worker.running import call_through, complete_arguments, read_arguments, unwrap_outcome
 from headrace._worker.step_store import StepStore
@@ -179,6 +180,7 @@ def main() -> None:
     settings = pipe.settings()
     threading.Thread(target=pipe.listen, daemon=True).start()
     os.environ[IMPORTING] = "1"
+    log_as_told()
     try:
         app = load_app(settings)
     except BaseException as error:  # noqa: BLE001 - the worker reports it

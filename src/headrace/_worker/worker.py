@@ -65,6 +65,7 @@ class Worker:
         owns_group: Whether the process group is this worker's own.
         listen: Whether to LISTEN. Without it, jobs are found by polling.
         listen_url: Where to LISTEN, if the app's URL leads through a pooler.
+        time_waits: Whether middlewares hear how long each job had waited (`Ending.wait_s`); one look-up for each job.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Worker:
         owns_group: bool = False,
         listen: bool = True,
         listen_url: str | None = None,
+        time_waits: bool = False,
     ) -> None:
         if not app.tasks:
             raise WorkerError("this app has no tasks: a worker must import the modules that register them")
@@ -93,11 +95,13 @@ class Worker:
         self._owns_group = owns_group
         self._listen = listen
         self._listen_url = listen_url
+        self._time_waits = time_waits
         self.stopping = asyncio.Event()
         self._failure: Exception | None = None
         self.started = asyncio.Event()
         self._lease_seen_at = time.monotonic()
         self.id = 0
+        self.version = headrace.__version__
 
     # -- from outside --
 
@@ -212,7 +216,9 @@ class Worker:
             advances=self.advances,
         )  # fmt: skip
         self.runner.stuck = self._replace_process
-        self.claims = Claims(self.database, self.runner, self.settles, self.timings, self.queues)
+        self.claims = Claims(
+            self.database, self.runner, self.settles, self.timings, self.queues, time_waits=self._time_waits
+        )
         self.advances.released = self.claims.wake
         self.maintenance = Maintenance(self.database, self.timings, self.app.task_names())
         declarer = Declarer(self.app, self.database, self.id)
