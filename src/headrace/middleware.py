@@ -90,7 +90,8 @@ class Middleware:
     def on_end(self, ending: Ending) -> None:
         """Hear how an attempt ended, in the worker: also of those that never came to `run`, or not to its end.
 
-        Called in the event loop, before the outcome is recorded. Must be quick, and not block; what it raises is logged.
+        Called in the event loop, before the outcome is recorded. Must be quick, and not block; what it raises is
+        logged.
         """
 
 

@@ -59,6 +59,7 @@ class Command:
 
     def close(self) -> int:
         """Stop it, and end whatever it leaves."""
+        left: list[psutil.Process] = []
         with contextlib.suppress(psutil.Error):
             left = psutil.Process(self.process.pid).children(recursive=True)
         self.process.send_signal(signal.SIGTERM)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from headrace import Context, Headrace, Retry
+from headrace import Breaker, Concurrency, Context, Headrace, Retry, Rollout
 
 app = Headrace()
 plain = logging.getLogger("shop.plain")
@@ -53,3 +53,13 @@ async def say_failing(number: int) -> None:
 async def hold(ctx: Context, path: str) -> None:
     while not Path(path).exists():  # noqa: ASYNC110, ASYNC240 - a gate that the test opens
         await asyncio.sleep(0.01)
+
+
+@app.schedule("0 4 * * *")
+@app.task(name="nightly", limits=[Breaker(name="mail"), Concurrency(5, name="mail slots")])
+async def nightly() -> None:
+    """Has everything that there is a metric of."""
+
+
+rollout = Rollout(app)
+match = rollout.trigger("match", nightly)

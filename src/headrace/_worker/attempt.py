@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MAX_RESULT_BYTES = 256 * 1024
 MAX_MESSAGE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 16_000
+TIMED_OUT = "the attempt ran longer than its time-out"
+"""How the reason of a hard time-out begins."""
 MAX_WAIT_S = 3650 * 86_400.0
 """Ten years: what `timedelta.max` becomes, which no timestamp can hold."""
 
@@ -185,7 +187,7 @@ class Attempt:
             return self.handed_back()
         if self.timed_out is not None:
             return self.failed_attempt(TimeoutError(self.timed_out), "timeout")
-        match _deciding(error):
+        match deciding(error):
             case Suspended(event=None) as sleep:
                 return self.snoozed(sleep.wait_s)
             case Suspended(event=str(event)) as wait:
@@ -222,14 +224,14 @@ class Attempt:
         return json.dumps({"done": done, "total": total, "message": message})
 
 
-def _deciding(error: BaseException) -> BaseException:
+def deciding(error: BaseException) -> BaseException:
     """What decides about an attempt of those errors that an `asyncio.TaskGroup` raises together.
 
     A step's error; or, if all are waits, the one that is over first; otherwise the group as a whole.
     """
     if not isinstance(error, BaseExceptionGroup):
         return error
-    inside = [_deciding(part) for part in error.exceptions]
+    inside = [deciding(part) for part in error.exceptions]
     waits = [part for part in inside if isinstance(part, Suspended)]
     if len(waits) == len(inside):
         return min(waits, key=lambda wait: wait.wait_s)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from headrace._worker.timings import Timings
 
 CLAIM_DEADLINE_S = 10.0
+COLUMNS = 11
+"""Of a claimed job; a timed claim has one more."""
 LINE_ORDER = itemgetter(8, 9)
 """The rank and position that a claim answers."""
 SLICE = 64
@@ -253,7 +255,7 @@ class Claims:
             except BaseException:
                 self._doubt = True  # it may have claimed all the same
                 raise
-            self._told = rows.pop(0) if rows and rows[0][0] is None else None
+            self._told = rows.pop(0)[:COLUMNS] if rows and rows[0][0] is None else None
             rows.sort(key=LINE_ORDER)
             if learn is not None:
                 learn(rows)
@@ -338,8 +340,8 @@ class Claims:
 
 def _timed(row: tuple[Any, ...]) -> Attempt:
     """An attempt that knows its wait, the last column."""
-    attempt = Attempt(row[:-1])
-    attempt.wait_s = max(0.0, row[-1] or 0.0)  # null: it came while the statement ran
+    attempt = Attempt(row[:COLUMNS])
+    attempt.wait_s = max(0.0, row[COLUMNS] or 0.0)  # null: it came while the statement ran
     return attempt
 
 

@@ -59,12 +59,12 @@ def log_to_stderr(level: str, who: str, log_format: LogFormat = "plain") -> Who:
     os.environ[HANDED_ON] = f"{log_format}:{level}"
     if log_format != "plain":
         try:
-            import headrace.observe.logs as logs  # noqa: PLC0415 - an extra
+            from headrace.observe.logs import configure  # noqa: PLC0415 - an extra
         except ImportError as error:
             raise ConfigurationError(
                 f"the log format {log_format} needs structlog: pip install 'headrace[observe]' ({error})"
             ) from error
-        return logs.configure(log_format, level=level, who=who)
+        return configure(log_format, level=level, who=who)
     lines = LogLines(who)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(lines)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from headrace._worker.attempt import Attempt, Settle
+from headrace._worker.attempt import TIMED_OUT, Attempt, Settle
 from headrace.errors import ConfigurationError, WorkerError
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ class Processes:
         return attempt.failed_attempt(WorkerError(f"the process of the handler {how}"), "process")
 
     def _time_out(self, child: _Child, attempt: Attempt, timeout_s: float) -> None:
-        attempt.timed_out = f"the attempt ran longer than its time-out of {timeout_s:g} s; its process was killed"
+        attempt.timed_out = f"{TIMED_OUT} of {timeout_s:g} s; its process was killed"
         child.kill()
 
     async def _watch_memory(self, child: _Child, attempt: Attempt, limit_bytes: int) -> None:

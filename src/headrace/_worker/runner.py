@@ -15,6 +15,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from headrace._worker.attempt import TIMED_OUT
 from headrace._worker.fenced import Fenced, HandlerConnections
 from headrace._worker.running import call_through, complete_arguments, read_arguments, unwrap_outcome
 from headrace._worker.steps import Steps
@@ -251,7 +252,7 @@ class Runner:
         for middleware in self._told:
             try:
                 middleware.on_end(ending)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it was, the attempt ends
                 _log.exception("%r: on_end of job %s failed", middleware, attempt.id, extra=of(attempt))
 
     def _log_ending(self, attempt: Attempt, settle: Settle) -> None:
@@ -280,8 +281,9 @@ class Runner:
             attempt.context.cancel_reason = reason
 
     def _time_out(self, attempt: Attempt, timeout_s: float) -> None:
-        attempt.timed_out = f"the attempt ran longer than its time-out of {timeout_s:g} s"
-        self._ask_to_stop(attempt, attempt.timed_out)
+        attempt.timed_out = f"{TIMED_OUT} of {timeout_s:g} s"
+        if attempt.context is not None:
+            attempt.context.cancel_reason = attempt.timed_out  # it weighs more than the soft one
         if attempt.on_cancel is not None:
             attempt.on_cancel()
             return

@@ -8,12 +8,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily as Gauge
 from prometheus_client.registry import Collector
 
-from headrace.observe.vitals import CachedVitals, Vitals
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from headrace._store.database import Database
+    from headrace.observe.vitals import CachedVitals, Vitals
 
 STATES = ("blocked", "scheduled", "queued", "running")
 BREAKER_STATES = ("closed", "half_open", "open")
@@ -134,7 +133,7 @@ class _DatabaseCollector(Collector):
         )
         yield Gauge(
             "headrace_horizon_age_transactions",
-            "How many transactions began since the oldest snapshot, prepared transaction or slot that dead rows are kept for.",
+            "How many transactions began since the oldest snapshot or slot that dead rows are kept for.",
             value=max((holder["transactions"] or 0 for holder in vitals.holders), default=0),
         )
         connections = Gauge("headrace_database_connections", "The server's connections.", labels=["state"])

@@ -1,10 +1,10 @@
 """Log lines that say which job they are of: structlog's and the standard library's, as JSON or for a console.
 
-`configure` sets both up for a whole process; ``headrace worker --log-format json`` calls it, in its processes for process
-tasks too. A program with a logging set-up of its own puts `add_job` among its structlog processors instead.
+`configure` sets both up for a whole process; ``headrace worker --log-format json`` calls it, in its processes for
+process tasks too. A program with a logging set-up of its own puts `add_job` among its structlog processors instead.
 
-The job is found when a line is written, from the context variable that handlers and their threads run with: jobs that log
-nothing cost nothing.
+The job is found when a line is written, from the context variable that handlers and their threads run with: jobs that
+log nothing cost nothing.
 """
 
 from __future__ import annotations

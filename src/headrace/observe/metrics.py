@@ -1,8 +1,8 @@
 """Prometheus metrics: of each worker by itself, and of the database.
 
 ``headrace worker --metrics-port 9464`` exposes both, under ``/metrics`` and ``/metrics/database``; `expose` does it for
-workers that a program runs itself. `metrics_router` gives FastAPI applications, such as ``headrace serve``, those of the
-database. Which metrics there are is in docs/observability.md.
+workers that a program runs itself. `metrics_router` gives FastAPI applications, such as ``headrace serve``, those of
+the database. Which metrics there are is in docs/observability.md.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Exposition:
         pages = self._pages
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - the standard library's name
+            def do_GET(self) -> None:
                 page = pages.get(self.path.partition("?")[0])
                 if page is None:
                     self.send_error(404, f"there are {' and '.join(pages)}")

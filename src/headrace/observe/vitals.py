@@ -14,7 +14,7 @@ DEADLINE_S = 30.0
 """The statement reads all unfinished jobs: a second for a million of them."""
 KEPT_S = 5.0
 SHARE = 0.02
-"""Of the time that passes, the statement may take so much: one that took a second is not asked again for 50."""
+"""Of the time that passes, the statement may take so much: after one of a second, none is sent for 50."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Vitals:
     """The rows of read_vitals.sql, which has their fields.
 
     Attributes:
-        queues: name, jobs (by state), oldest_s (how long the oldest queued job has been due; 0 if there is none), paused.
+        queues: name, jobs (by state), oldest_s (how long the oldest queued job has been due, else 0), paused.
         workers: id, host, draining, silent_s (since the last heartbeat).
         lost_workers: id, host, pid, lost_s_ago: those whose lease lapsed within an hour.
         breakers: name, state.

@@ -1,7 +1,7 @@
 """What Prometheus sees of one worker: attempts and how long they took, places, claims, settles, rescues.
 
-Attempts are counted as they end, by a middleware. Everything else the worker counts anyway, and it is read when somebody
-asks, in whatever thread.
+Attempts are counted as they end, by a middleware. Everything else the worker counts anyway, and it is read when
+somebody asks, in whatever thread.
 
 Labels are bounded: a worker serves the queues that it was started with, and runs the tasks that its app registers.
 """
