@@ -41,7 +41,7 @@ SMALL = {
     "beat_workers", "copy_jobs", "create_partitions", "create_partitions_now", "drain_worker", "drop_partition", "end_lease", "has_lease",
     "list_beats", "list_objects", "list_partitions", "list_queue_settings", "list_workers", "list_writers", "read_backend_pid", "read_clock", "read_instance",
     "register_queues", "register_tasks", "register_worker", "set_queue", "declare_schedules", "delete_schedule", "write_schedule",
-    "register_limits", "list_limits", "list_breakers", "list_pauses", "prune_gates", "set_limit", "remove_limit", "force_breaker",
+    "record_alerts", "take_alert_look", "take_alert_messages", "delete_alert_message", "list_alerts", "register_limits", "list_limits", "list_breakers", "list_pauses", "prune_gates", "set_limit", "remove_limit", "force_breaker",
     "pause_queue", "resume_queue", "lock_migrations", "has_version_table", "create_version_table", "record_version", "read_version",
     "list_checksums", "read_functions_checksum", "list_function_bodies", "read_identity", "has_role", "has_database",
 }  # fmt: skip
@@ -243,6 +243,7 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("write_schedule_tenants", "", constant(name="many", tenants='[{"tenant": "t5"}]', now=None), set()),
     ("delete_schedule_tenants", "", constant(name="many", tenants=["t5", "t6"]), {"schedule_due_pkey", "tick_waiting"}),
     ("prune_ticks", "", constant(now=None, chunk=1000), {"tick_fired"}),
+    ("count_failures", "", constant(now=None, window_s=600, sample=5000), {"job_history(finished_at)"}),
     ("list_finished", "", constant(**LIST), {"job_history(finished_at)"}),
     ("list_finished", "failed", constant(**LIST | {"states": ["failed"]}), {"job_history(state_finished_at_id)"}),
     ("load_steps", "", lambda large: {"id": large.finished[0], "now": None}, {"step(job_id_ordinal)"}),

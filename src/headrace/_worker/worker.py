@@ -251,7 +251,12 @@ class Worker:
             self.cancelling,
             self.settings,
             self.reporting,
+            *self._services(),
         ]
+
+    def _services(self) -> list[Loop]:
+        rounds = [one for service in self.app.services for one in service.rounds(self.database)]
+        return [Loop(one.name, one.every_s, one.step) for one in rounds]
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine, name=f"headrace {name}")

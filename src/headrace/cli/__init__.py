@@ -15,6 +15,7 @@ import typer
 
 import headrace
 from headrace.cli import (
+    alerts,
     bench,
     breakers,
     dev,
@@ -48,6 +49,7 @@ commands.add_typer(schedule_changes.group, name="schedules")
 commands.add_typer(workflows.group, name="workflows")
 commands.add_typer(limits.group, name="limits")
 commands.add_typer(breakers.group, name="breakers")
+commands.add_typer(alerts.group, name="alerts")
 commands.command("workers")(workers.workers)
 commands.command("bench")(bench.bench)
 

@@ -10,8 +10,10 @@ from headrace.errors import StepError
 from headrace.outcomes import Cancel, Fail, Snooze, Suspended
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from headrace.app import Headrace
-    from headrace.context import Context
+    from headrace.context import Context, RunningJob
     from headrace.middleware import AttemptOutcome, Ending
 
 WRONG = ("failed", "retried")
@@ -42,12 +44,30 @@ def judge(app: Headrace, context: Context, error: BaseException) -> tuple[Attemp
     return ("failed" if delay is None else "retried"), decided
 
 
-def ended_unseen(app: Headrace, ending: Ending) -> bool:
-    """Whether `Middleware.run` never came to its end: the handler's process was killed, or its thread runs on."""
-    if not ending.started or ending.error is None or ending.task not in app.tasks:
-        return False
-    unseen = {"process": ("timeout", "memory", "process"), "thread": ("timeout",), "async": ()}
-    return ending.error["kind"] in unseen[app.tasks[ending.task].settings.executor]
+class Inside:
+    """The attempts whose `Middleware.run` has begun in this process, and is to tell their end."""
+
+    def __init__(self, app: Headrace) -> None:
+        self._app = app
+        self._attempts: set[tuple[UUID, int]] = set()
+
+    def enter(self, job: RunningJob) -> None:
+        """`run` begins."""
+        self._attempts.add((job.id, job.run))
+
+    def leave(self, job: RunningJob) -> bool:
+        """`run` ends; whether it is to tell how. The worker has told it of attempts that it gave up before."""
+        known = (job.id, job.run) in self._attempts
+        self._attempts.discard((job.id, job.run))
+        return known
+
+    def ended_unseen(self, ending: Ending) -> bool:
+        """Whether `run` has not told the end of a started attempt: its process was killed, or it runs on by itself."""
+        if not ending.started or ending.error is None or ending.task not in self._app.tasks:
+            return False
+        if runs_in_child(self._app, ending.task):
+            return ending.error["kind"] in ("timeout", "memory", "process")
+        return self.leave(ending.job)
 
 
 def runs_in_child(app: Headrace, task: str) -> bool:

@@ -15,7 +15,7 @@ import sentry_sdk
 from sentry_sdk.integrations.logging import ignore_logger
 
 from headrace.middleware import Middleware
-from headrace.observe.judging import WRONG, ended_unseen, judge, runs_in_child
+from headrace.observe.judging import WRONG, Inside, judge, runs_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -43,27 +43,30 @@ class Reporting(Middleware):
 
     def __init__(self, app: Headrace) -> None:
         self._app = app
+        self._inside = Inside(app)
 
     async def run(self, context: Context, call_next: Callable[[], Awaitable[Any]]) -> Any:
         """The attempt's scope."""
         with sentry_sdk.isolation_scope() as scope:
             _describe(scope, context.job)
+            self._inside.enter(context.job)
             try:
                 return await call_next()
             except BaseException as raised:
                 outcome, error = judge(self._app, context, raised)
-                if outcome in WRONG:
+                if outcome in WRONG and self._inside.leave(context.job):
                     sentry_sdk.capture_exception(error, level=_LEVELS[outcome])
                 raise
             finally:
+                self._inside.leave(context.job)
                 if runs_in_child(self._app, context.job.task):
                     await asyncio.to_thread(sentry_sdk.flush, FLUSH_S)  # the process may be killed at any time
 
     def on_end(self, ending: Ending) -> None:
-        """Report what `run` could not see: a killed process, a thread that runs on, arguments that do not fit."""
+        """Report what `run` could not: a killed process, a handler that runs on, arguments that do not fit."""
         if ending.error is None or ending.outcome not in WRONG:
             return
-        if ending.started and ending.error["kind"] != "result" and not ended_unseen(self._app, ending):
+        if ending.started and ending.error["kind"] != "result" and not self._inside.ended_unseen(ending):
             return
         with sentry_sdk.isolation_scope() as scope:
             _describe(scope, ending.job)

@@ -26,7 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 import headrace
 from headrace.middleware import Middleware
-from headrace.observe.judging import WRONG, ended_unseen, judge, runs_in_child
+from headrace.observe.judging import WRONG, Inside, judge, runs_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -63,6 +63,7 @@ class Tracing(Middleware):
     def __init__(self, app: Headrace, tracer_provider: TracerProvider | None = None) -> None:
         self._app = app
         self._provider = tracer_provider
+        self._inside = Inside(app)
         self._tracer = trace.get_tracer("headrace", headrace.__version__, tracer_provider)
 
     # -- producers --
@@ -121,6 +122,7 @@ class Tracing(Middleware):
                 await self._flush()
 
     async def _run_in(self, span: Span, context: Context, call_next: Callable[[], Awaitable[Any]]) -> Any:
+        self._inside.enter(context.job)
         try:
             result = await call_next()
         except BaseException as raised:
@@ -132,8 +134,11 @@ class Tracing(Middleware):
                 span.record_exception(error)
                 span.set_status(Status(StatusCode.ERROR, outcome))
             raise
-        span.set_attribute("headrace.outcome", "succeeded")
-        return result
+        else:
+            span.set_attribute("headrace.outcome", "succeeded")
+            return result
+        finally:
+            self._inside.leave(context.job)
 
     async def _flush(self) -> None:
         """Send what has gathered: the process may be killed before it does so by itself."""
@@ -143,7 +148,7 @@ class Tracing(Middleware):
 
     def on_end(self, ending: Ending) -> None:
         """The span of an attempt that could not tell its end itself."""
-        if not ended_unseen(self._app, ending) or ending.error is None:
+        if ending.error is None or not self._inside.ended_unseen(ending):
             return
         parent, links = _origin(ending.job)
         now_ns = time.time_ns()

@@ -8,5 +8,7 @@ with ended as (
     insert into headrace.lost_worker (worker_id, host, pid)
     select e.id, e.host, e.pid from ended e where %(beat)s::bigint is not null
     on conflict do nothing
+), forgotten as (
+    delete from headrace.lost_worker l where l.lost_at < now() - interval '30 days' and %(beat)s::bigint is not null
 )
 select e.id from ended e
