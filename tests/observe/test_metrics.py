@@ -16,7 +16,7 @@ from headrace import Concurrency, Context, Headrace, Retry, Rollout, Snooze
 from headrace.observe.database_metrics import MOST_NAMES, OTHER, database_registry
 from headrace.observe.metrics import WorkerMetrics, expose, metrics_router, render
 from headrace.observe.vitals import CachedVitals
-from tests.observe.test_prometheus import free_port
+from tests.observe.commands import free_port
 from tests.worker.helpers import until, working
 
 if TYPE_CHECKING:

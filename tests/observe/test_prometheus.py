@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.observe.commands import free_port
 from tests.observe.prometheus import CHECKER, Prometheus, installed
 from tools.make_grafana import dashboard
 
@@ -34,12 +34,6 @@ def expressions_of_dashboard() -> list[str]:
 
 def rules() -> list[dict[str, Any]]:
     return [rule for group in yaml.safe_load((DOCS / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 @pytest.fixture

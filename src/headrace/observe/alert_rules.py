@@ -88,6 +88,7 @@ class FailureRate(Rule):
     tasks: Collection[str] | None = None
 
     async def find(self, seen: Seen) -> list[Finding]:
+        """Tasks."""
         return [
             Finding(
                 row["task"], f"{row['failed']} of the last {row['finished']} jobs of task {row['task']} failed for good"
@@ -113,6 +114,7 @@ class OldestWait(Rule):
     queues: Collection[str] | None = None
 
     async def find(self, seen: Seen) -> list[Finding]:
+        """Queues."""
         return [
             Finding(queue["name"], f"a job of queue {queue['name']} has waited for {in_words(queue['oldest_s'])}")
             for queue in seen.vitals.queues
@@ -134,6 +136,7 @@ class MissedTick(Rule):
     late: timedelta = timedelta(minutes=1)
 
     async def find(self, seen: Seen) -> list[Finding]:
+        """Schedules."""
         found = [
             Finding(
                 row["schedule"], f"{row['ticks']} moments of schedule {row['schedule']} got no job within the last hour"
@@ -163,6 +166,7 @@ class DeadWorker(Rule):
     within: timedelta = timedelta(minutes=10)
 
     async def find(self, seen: Seen) -> list[Finding]:
+        """All of them together."""
         lost = [one for one in seen.vitals.lost_workers if one["lost_s_ago"] <= self.within.total_seconds()]
         if not lost:
             return []
@@ -182,6 +186,7 @@ class HorizonHeld(Rule):
     over: timedelta = timedelta(hours=1)
 
     async def find(self, seen: Seen) -> list[Finding]:
+        """The oldest transaction."""
         old = [one for one in seen.vitals.holders if (one["age_s"] or 0.0) > self.over.total_seconds()]
         oldest = max(old, key=lambda one: float(one["age_s"]), default=None)
         if oldest is None:
@@ -197,6 +202,7 @@ class BreakerOpen(Rule):
     name: str = "breaker open"
 
     async def find(self, seen: Seen) -> list[Finding]:
+        """Breakers."""
         return [
             Finding(breaker["name"], f"the breaker {breaker['name']} is open: its jobs wait")
             for breaker in seen.vitals.breakers

@@ -4,9 +4,9 @@
 2. **Record.** `headrace.record_alerts` compares that with the alerts there are, and writes a message for each
    destination when something is newly wrong, still wrong after `repeat`, or over. All of it is one transaction, so that
    an alert is raised once, whoever looks, and whatever restarts.
-3. **Deliver.** Any process that knows a destination takes its messages and sends them, through Apprise: Slack, PagerDuty,
-   e-mail, webhooks and a hundred others. What cannot be sent is tried again later and later, for a day. A process that
-   dies between sending and recording that it has sent sends twice.
+3. **Deliver.** Any process that knows a destination takes its messages and sends them, through Apprise: Slack,
+   PagerDuty, e-mail, webhooks and a hundred others. What cannot be sent is tried again later and later, some 12 times.
+   A process that dies between sending and recording that it has sent sends twice.
 
 Messages are not jobs: an alert about a queue that is stuck must not wait in it (docs/decisions/020-observability.md).
 """
@@ -69,13 +69,14 @@ class Alerts:
 
     Args:
         app: Whose workers.
-        to: Where to, by name: Apprise URLs (``slack://…``, ``pagerduty://…``, ``mailto://…``), or the http(s) address of
-            a webhook, which gets JSON. They hold secrets: read them from the environment. The database has the names.
+        to: Where to, by name: Apprise URLs (``slack://…``, ``pagerduty://…``, ``mailto://…``), or the http(s) address
+            of a webhook, which gets JSON. They hold secrets: read them from the environment. The database
+            has the names.
         rules: What counts as wrong. Default: every rule there is, with its defaults.
         repeat: How long after the last message another follows while it is still wrong.
         calm: How long it must not have been found before it counts as over.
-        every: How often somebody looks. Looking reads all unfinished jobs once; where that takes long, it is done less
-            often, so that it takes 2 % of the time at most.
+        every: How often somebody looks. Looking reads all unfinished jobs once; where that takes long, it is done
+            less often, so that it takes 2 % of the time at most.
 
     Raises:
         ConfigurationError: A destination's URL means nothing, two rules have one name, or one names no destination.
@@ -172,8 +173,8 @@ class Alerts:
     async def test(self) -> dict[str, bool]:
         """Send a message to every destination; whether each took it."""
         message = {
-            "kind": "recovered", "rule": "test", "subject": "", "severity": "warning", "since": None, "created_at": None,
-            "detail": "this is a test: nothing was wrong",
+            "kind": "recovered", "rule": "test", "subject": "", "severity": "warning", "since": None,
+            "created_at": None, "detail": "this is a test: nothing was wrong",
         }  # fmt: skip
         return {name: await self.send(name, message) for name in self._to}
 
