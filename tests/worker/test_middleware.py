@@ -84,7 +84,7 @@ async def test_every_outcome_is_heard_once(app: Headrace, listening: Listening, 
         raise ValueError("after the success")
 
     async with working(app):
-        jobs = [await moody.enqueue(mood) for mood in ("good", "snooze", "cancel", "fail", "retry")]
+        jobs: list[Any] = [await moody.enqueue(mood) for mood in ("good", "snooze", "cancel", "fail", "retry")]
         jobs += [await slow.enqueue(), await fenced.enqueue()]
         hanging = await moody.enqueue("hang")
         tables.rows("select headrace.enqueue('moody', '{\"mood\": {}}')")

@@ -6,20 +6,21 @@ import asyncio
 import json
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from uuid import UUID
 
 from pydantic_core import PydanticSerializationError, to_json
 
 from headrace.context import Context, RunningJob
 from headrace.errors import InvalidArguments, StepError, UnknownTask
-from headrace.middleware import AttemptOutcome, Ending
+from headrace.middleware import Ending
 from headrace.outcomes import Cancel, Fail, Snooze, Suspended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from headrace.middleware import AttemptOutcome
     from headrace.task import Task
 
 MAX_RESULT_BYTES = 256 * 1024
@@ -36,7 +37,7 @@ class Settle(NamedTuple):
 
     id: str
     run: int
-    outcome: AttemptOutcome
+    outcome: str
     wait_s: float
     result: str | None
     error: str | None
@@ -77,7 +78,7 @@ class Attempt:
             self.describe,
             task=self.job_task.name if self.job_task is not None else self.task_name,
             queue=self.queue,
-            outcome=final.outcome if final is not None else "succeeded",
+            outcome=cast("AttemptOutcome", final.outcome) if final is not None else "succeeded",
             error=json.loads(final.error) if final is not None and final.error is not None else None,
             run_s=time.perf_counter() - self.began_s if self.began_s is not None else None,
             wait_s=getattr(self, "wait_s", None),
