@@ -14,6 +14,7 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from headrace import ConfigurationError, Headrace, Retry
+from headrace._worker.services import run_services
 from headrace.observe.alert_rules import in_words
 from headrace.observe.alerts import (
     Alerts,
@@ -282,6 +283,17 @@ async def test_what_a_destination_refuses_is_sent_again(
         await until(lambda: tables.value("select count(*) from headrace.alert_message") == 0, "nothing is left")
     assert len(mailbox.got) == 1
     assert len(hook.got) == 1
+
+
+async def test_who_has_no_worker_tells_too(app: Headrace, hook: Hook) -> None:
+    """A process that only serves looks and delivers as workers do: when they are all gone, it is the one that is left."""
+    app.task(name="work")(_nothing)
+    Alerts(app, {"hook": hook.url}, [Switch(name="switch")], every=OFTEN)
+    Switch.found = [Finding("", "it is broken")]
+    serving = asyncio.create_task(run_services(app))
+    await until(lambda: hook.got, "it is told")
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
 
 
 async def test_a_rule_goes_where_it_says(app: Headrace, hook: Hook, mailbox: Mailbox, tables: Tables) -> None:

@@ -30,6 +30,7 @@ from headrace._worker.maintenance import Maintenance
 from headrace._worker.processes import Processes
 from headrace._worker.reports import Reports
 from headrace._worker.runner import Runner
+from headrace._worker.services import service_loops
 from headrace._worker.settles import Settles
 from headrace._worker.step_store import StepStore
 from headrace._worker.threads import Threads
@@ -251,12 +252,8 @@ class Worker:
             self.cancelling,
             self.settings,
             self.reporting,
-            *self._services(),
+            *service_loops(self.app, self.database),
         ]
-
-    def _services(self) -> list[Loop]:
-        rounds = [one for service in self.app.services for one in service.rounds(self.database)]
-        return [Loop(one.name, one.every_s, one.step) for one in rounds]
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine, name=f"headrace {name}")
