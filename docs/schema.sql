@@ -2102,6 +2102,55 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.record_alerts(rules jsonb, findings jsonb, repeat_s double precision, calm_s double precision, moment timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    at timestamptz := coalesce(moment, now());
+    written integer;
+begin
+    if not pg_try_advisory_xact_lock(headrace.lock_key(), 190) then
+        return 0;
+    end if;
+    insert into headrace.alert as a (rule, subject, detail, since, seen_at)
+    select distinct on (f.rule, f.subject) f.rule, f.subject, f.detail, at, at
+    from jsonb_to_recordset(findings) as f(rule text, subject text, detail text)
+    on conflict (rule, subject) do update set detail = excluded.detail, seen_at = excluded.seen_at;
+
+    with judged as (
+        select r.name, r.destinations, r.severity, make_interval(secs => r.lasting_s) as lasting
+        from jsonb_to_recordset(rules) as r(name text, destinations text[], severity text, lasting_s double precision)
+    ), told as (
+        update headrace.alert a
+        set raised_at = coalesce(a.raised_at, at), told_at = at
+        from judged j
+        where a.rule = j.name and a.seen_at = at
+          and case when a.raised_at is null then a.since <= at - j.lasting
+                   else a.told_at <= at - make_interval(secs => repeat_s) end
+        returning case when a.raised_at = at then 'raised' else 'repeated' end as kind,
+                  a.rule, a.subject, a.detail, a.since, j.severity, j.destinations
+    ), over as (
+        delete from headrace.alert a
+        using judged j
+        where a.rule = j.name and a.seen_at < at
+          and (a.raised_at is null or a.seen_at <= at - make_interval(secs => calm_s))
+        returning 'recovered' as kind, a.rule, a.subject, a.detail, a.since, j.severity, j.destinations, a.raised_at
+    )
+    insert into headrace.alert_message (destination, kind, rule, subject, detail, severity, since, created_at, next_at)
+    select d.destination, m.kind, m.rule, m.subject, m.detail, m.severity, m.since, at, at
+    from (select kind, rule, subject, detail, since, severity, destinations from told
+          union all
+          select kind, rule, subject, detail, since, severity, destinations from over where raised_at is not null) m
+    cross join unnest(m.destinations) as d(destination);
+    get diagnostics written = row_count;
+
+    delete from headrace.alert a where a.seen_at < at - interval '7 days'; -- of rules that nobody declares any more
+    delete from headrace.alert_message m where m.created_at < at - interval '1 day'; -- nobody knows the destination
+    return written;
+end
+$$;
+
 CREATE FUNCTION headrace.record_audit(by text, source text, address text, action text, kind text, targets text[], count bigint, before jsonb, after jsonb) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3298,6 +3347,46 @@ CREATE TABLE headrace.access_user (
     CONSTRAINT access_user_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text])))
 );
 
+CREATE TABLE headrace.alert (
+    rule text NOT NULL,
+    subject text NOT NULL,
+    detail text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    raised_at timestamp with time zone,
+    told_at timestamp with time zone
+);
+
+CREATE TABLE headrace.alert_look (
+    only_row boolean DEFAULT true NOT NULL,
+    looked_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT alert_look_only_row_check CHECK (only_row)
+);
+
+CREATE TABLE headrace.alert_message (
+    id bigint NOT NULL,
+    destination text NOT NULL,
+    kind text NOT NULL,
+    rule text NOT NULL,
+    subject text NOT NULL,
+    detail text NOT NULL,
+    severity text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    tries smallint DEFAULT 0 NOT NULL,
+    next_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT alert_message_kind_check CHECK ((kind = ANY (ARRAY['raised'::text, 'repeated'::text, 'recovered'::text])))
+);
+
+ALTER TABLE headrace.alert_message ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.alert_message_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE headrace.attempt (
     job_id uuid NOT NULL,
     run integer NOT NULL,
@@ -3740,6 +3829,13 @@ UNION ALL
     h.workflow_id
    FROM headrace.job_history h;
 
+CREATE TABLE headrace.lost_worker (
+    worker_id bigint NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    lost_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE headrace.operation (
     id bigint NOT NULL,
     state text DEFAULT 'waiting'::text NOT NULL,
@@ -4009,6 +4105,15 @@ ALTER TABLE ONLY headrace.access_try
 ALTER TABLE ONLY headrace.access_user
     ADD CONSTRAINT access_user_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY headrace.alert_look
+    ADD CONSTRAINT alert_look_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY headrace.alert_message
+    ADD CONSTRAINT alert_message_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY headrace.alert
+    ADD CONSTRAINT alert_pkey PRIMARY KEY (rule, subject);
+
 ALTER TABLE ONLY headrace.dependency
     ADD CONSTRAINT dependency_pkey PRIMARY KEY (parent, child);
 
@@ -4041,6 +4146,9 @@ ALTER TABLE ONLY headrace.job
 
 ALTER TABLE ONLY headrace.job_progress
     ADD CONSTRAINT job_progress_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY headrace.lost_worker
+    ADD CONSTRAINT lost_worker_pkey PRIMARY KEY (worker_id);
 
 ALTER TABLE ONLY headrace.operation
     ADD CONSTRAINT operation_pkey PRIMARY KEY (id);
@@ -4189,6 +4297,8 @@ CREATE INDEX job_look ON headrace.job USING btree (look_at, id) WHERE (look_at I
 CREATE INDEX job_suspect ON headrace.job USING btree (queue, priority DESC, "position") WHERE (("position" IS NOT NULL) AND (suspicion > 0));
 
 CREATE UNIQUE INDEX job_unique ON headrace.job USING btree (task, COALESCE(tenant, ''::text), unique_key) WHERE (unique_key IS NOT NULL);
+
+CREATE INDEX lost_worker_at ON headrace.lost_worker USING btree (lost_at);
 
 CREATE INDEX operation_unfinished ON headrace.operation USING btree (id) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
 

@@ -25,6 +25,7 @@ from headrace.errors import ConfigurationError
 from headrace.history import History
 from headrace.job import Job, NewJob
 from headrace.limits import Breakers, Limits
+from headrace.middleware import enqueueing
 from headrace.operations import Operations
 from headrace.search import Search
 from headrace.started import StartedWorkflow, WorkflowInfo, not_found, workflow_info
@@ -141,19 +142,21 @@ class Headrace(Declaring, Asking):
                 first, so that it holds no transaction open.
             conn: Enqueue inside this connection's transaction; see `Task.options`.
         """
+        with enqueueing(self.middlewares, None):
+            return [Job(self, job_id, existed=existed) for job_id, existed in await self._place(jobs, conn)]
+
+    async def _place(self, jobs: Iterable[NewJob], conn: Any) -> Sequence[enqueue_store.Placed]:
         if conn is None:
             stream = Stream(jobs)
             limited = self._wants_lanes(stream.first)
-            placed = await enqueue_store.enqueue((await self._here()).database, stream, lanes=limited)
-        else:
-            new = _new_jobs(jobs)
-            if not new:
-                return []
-            foreign = adapt(conn)
-            answer = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)})
-            rows = await cast("Awaitable[Any]", answer) if is_async(foreign) else cast("list[Any]", answer)
-            placed = [(str(job_id), existed) for _, job_id, existed in rows]
-        return [Job(self, job_id, existed=existed) for job_id, existed in placed]
+            return await enqueue_store.enqueue((await self._here()).database, stream, lanes=limited)
+        new = _new_jobs(jobs)
+        if not new:
+            return []
+        foreign = adapt(conn)
+        answer = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)})
+        rows = await cast("Awaitable[Any]", answer) if is_async(foreign) else cast("list[Any]", answer)
+        return [(str(job_id), existed) for _, job_id, existed in rows]
 
     def _wants_lanes(self, jobs: Sequence[NewJob]) -> bool:
         """Whether declared limits apply to some of these jobs: then they are put in their lanes as they come."""
@@ -169,9 +172,10 @@ class Headrace(Declaring, Asking):
             )
         if conn is None:
             return self.run_sync(self.enqueue_many(jobs))
-        new = _new_jobs(jobs)
-        foreign = cast("SyncForeign", adapt(conn))
-        rows = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)}) if new else []
+        with enqueueing(self.middlewares, None):
+            new = _new_jobs(jobs)
+            foreign = cast("SyncForeign", adapt(conn))
+            rows = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)}) if new else []
         return [Job(self, str(job_id), existed=existed) for _, job_id, existed in rows]
 
     # -- workflows --
@@ -190,7 +194,8 @@ class Headrace(Declaring, Asking):
         """
         workflow = as_workflow(workflow)
         plan = workflow.plan()
-        await workflow_store.start(self, workflow, plan, conn)
+        with enqueueing(self.middlewares, None):
+            await workflow_store.start(self, workflow, plan, conn)
         return StartedWorkflow(self, workflow.id, plan)
 
     def start_sync(self, workflow: Workflow | Flow, *, conn: Any = None) -> StartedWorkflow:
@@ -199,7 +204,8 @@ class Headrace(Declaring, Asking):
             return self.run_sync(self.start(workflow))
         workflow = as_workflow(workflow)
         plan = workflow.plan()
-        workflow_store.start_sync(self, workflow, plan, conn)
+        with enqueueing(self.middlewares, None):
+            workflow_store.start_sync(self, workflow, plan, conn)
         return StartedWorkflow(self, workflow.id, plan)
 
     def workflow(self, workflow_id: UUID | str) -> StartedWorkflow:

@@ -43,6 +43,10 @@ class Maintenance:
     Args:
         tasks: The names that this worker's app knows: parked jobs of these tasks are released.
         clock: The observer's clock, monotonic; tests step it.
+
+    Attributes:
+        rescued: How many jobs of dead workers this one took back.
+        dead_workers: How many dead workers it found first.
     """
 
     def __init__(
@@ -55,6 +59,8 @@ class Maintenance:
         self._seen: dict[int, tuple[int, float]] = {}
         self._looked_at = 0.0
         self._swept_at = float("-inf")
+        self.rescued = 0
+        self.dead_workers = 0
         self._partitioned_on: datetime | None = None
         self.promote = Loop("promoting scheduled jobs", timings.promote_s, Promoter(database, timings).promote)
         self.ticking = Loop("ticking schedules", timings.schedule_s, Ticker(database, timings).tick)
@@ -83,6 +89,7 @@ class Maintenance:
         dead = self._find_dead(dict(await self._database.rows("list_beats")))
         for worker_id, beat in dead:
             if await self._database.rows("end_lease", worker_id=worker_id, beat=beat):
+                self.dead_workers += 1
                 _log.warning(
                     "worker %d has not beaten for %g s; taking its jobs back", worker_id, self._timings.lease_s
                 )
@@ -102,6 +109,7 @@ class Maintenance:
 
     async def _take_back(self) -> None:
         while rows := await self._database.rows("rescue_jobs", poison_limit=self._timings.poison_limit, chunk=CHUNK):
+            self.rescued += len(rows)
             _log.warning("took back %d jobs of dead workers", len(rows))
 
     async def _unpark(self) -> None:

@@ -16,6 +16,7 @@ import typer
 import headrace
 from headrace._store.acting import acting, process_owner
 from headrace.cli import (
+    alerts,
     audit,
     bench,
     breakers,
@@ -67,6 +68,7 @@ commands.command("history")(history.history)
 commands.add_typer(keys.group, name="keys")
 commands.add_typer(users.group, name="users")
 commands.add_typer(audit.group, name="audit")
+commands.add_typer(alerts.group, name="alerts")
 commands.command("workers")(workers.workers)
 commands.command("bench")(bench.bench)
 
