@@ -25,6 +25,7 @@ from headrace.cli import (
     migrate,
     queues,
     schedule_changes,
+    serve,
     worker,
     workers,
     workflows,
@@ -49,6 +50,7 @@ commands.add_typer(workflows.group, name="workflows")
 commands.add_typer(limits.group, name="limits")
 commands.add_typer(breakers.group, name="breakers")
 commands.command("workers")(workers.workers)
+commands.command("serve")(serve.serve)
 commands.command("bench")(bench.bench)
 
 

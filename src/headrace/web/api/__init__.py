@@ -1,5 +1,14 @@
-"""The HTTP API: one module for each noun."""
+"""The HTTP API: one module for each noun.
+
+Routes speak in their own models (what the documentation shows), ask the app as any program would, and raise;
+problems.py makes problem details of it. Whoever may see one tenant's jobs only goes through `VisibleJob` and
+`find_visible`; what belongs to all tenants at once is refused them by `all_tenants`.
+"""
 
 from fastapi import APIRouter
 
+from headrace.web.api import enqueueing, jobs, queues, tasks
+
 router = APIRouter()
+for _noun in (enqueueing, jobs, tasks, queues):
+    router.include_router(_noun.router)
