@@ -7,8 +7,36 @@ problems.py makes problem details of it. Whoever may see one tenant's jobs only 
 
 from fastapi import APIRouter
 
-from headrace.web.api import enqueueing, jobs, queues, tasks
+from headrace.web.api import (
+    about,
+    bulk,
+    enqueueing,
+    events,
+    health,
+    jobs,
+    limits,
+    queues,
+    schedule_tenants,
+    schedules,
+    tasks,
+    workers,
+    workflows,
+)
 
 router = APIRouter()
-for _noun in (enqueueing, jobs, tasks, queues):
+for _noun in (
+    enqueueing,
+    jobs,
+    bulk,
+    tasks,
+    queues,
+    limits,
+    schedules,
+    schedule_tenants,
+    workflows,
+    events,
+    workers,
+    health,
+    about,
+):
     router.include_router(_noun.router)

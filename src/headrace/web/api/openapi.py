@@ -24,6 +24,13 @@ _TAGS = {
     "jobs": "Looking at jobs, and acting on them.",
     "tasks": "What can be enqueued.",
     "queues": "The lines, their settings, and pauses.",
+    "limits": "What may run at the same time, how often, and in which order; and breakers.",
+    "schedules": "When tasks are due by themselves.",
+    "workflows": "Jobs that wait for other jobs.",
+    "events": "Something named that has happened, and that jobs wait for.",
+    "workers": "Every process that runs jobs.",
+    "health": "For probes, and for people.",
+    "about": "What runs here, and who asks.",
 }
 
 
