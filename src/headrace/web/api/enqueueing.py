@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Request, Response
-from pydantic import Field, StrictInt
+from pydantic import Field
 
 from headrace.app import Headrace
 from headrace.errors import InvalidArguments
@@ -23,6 +23,7 @@ from headrace.web.api.fields import (
     Priority,
     Seconds,
     Text,
+    Whole,
     seconds,
 )  # fmt: skip
 from headrace.web.api.fields import (
@@ -78,9 +79,7 @@ class JobBody(Body):
     )
     queue: Name | None = Field(default=None, description="Another queue than the task's.")
     priority: Priority | None = Field(default=None, description="Larger first. Default: the task's.")
-    max_attempts: Annotated[StrictInt, Field(ge=1, le=32_000)] | None = Field(
-        default=None, description="The retry budget."
-    )
+    max_attempts: Annotated[Whole, Field(ge=1, le=32_000)] | None = Field(default=None, description="The retry budget.")
     delay_s: Seconds | None = Field(default=None, description="Run it so many seconds later.")
     run_at: Moment | None = Field(default=None, description="Run it at this time, instead of after a delay.")
     expires_at: Moment | None = Field(default=None, description="Cancel it if it has not started by then.")

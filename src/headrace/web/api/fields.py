@@ -13,7 +13,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
-    StrictInt,
     StringConstraints,
 )
 
@@ -32,14 +31,23 @@ def _is_rfc3339(value: Any) -> Any:
     return value
 
 
+def _is_number(value: Any) -> Any:
+    if isinstance(value, str | bool):
+        raise ValueError("must be a whole number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_is_number)]
+"""JSON's whole numbers: 23.0 is one, "23" and true are none."""
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=NO_NUL)]
 Text = Annotated[str, StringConstraints(max_length=2000, pattern=NO_NUL)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_is_rfc3339)]
 Seconds = Annotated[float, Field(strict=True, ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
-MoreThanNothing = Annotated[float, Field(strict=True, gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
-Number = Annotated[StrictInt, Field(ge=-(2**31), le=2**31 - 1)]
-Count = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
-Priority = Annotated[StrictInt, Field(ge=-32_768, le=32_767)]
+MoreThanNothing = Annotated[float, Field(strict=True, ge=0.001, le=MAX_SECONDS, allow_inf_nan=False)]
+Number = Annotated[Whole, Field(ge=-(2**31), le=2**31 - 1)]
+Count = Annotated[Whole, Field(ge=0, le=2**31 - 1)]
+Priority = Annotated[Whole, Field(ge=-32_768, le=32_767)]
 Yes = StrictBool
 Json = Annotated[Any, Field()]
 Object = dict[str, Any]

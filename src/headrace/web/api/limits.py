@@ -6,18 +6,18 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
-from pydantic import Field, StrictInt
+from pydantic import Field
 
 from headrace.errors import UnknownLimit, did_you_mean
 from headrace.limits import Ageing, Breaker, Concurrency, FairShare, Limit, LimitKind, Order, RateLimit
 from headrace.web.api.dependencies import Admin, App, Operator, Viewer, all_tenants
-from headrace.web.api.fields import Answer, Count, MoreThanNothing, Name, Seconds
+from headrace.web.api.fields import Answer, Count, MoreThanNothing, Name, Seconds, Whole
 from headrace.web.api.fields import Request as Body
 from headrace.web.api.problems import answers
 
 router = APIRouter(tags=["limits"], dependencies=[all_tenants("limits and breakers")])
 LimitName = Annotated[str, Path(max_length=1000, description="The limit.", examples=["mail"])]
-AtLeastOne = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
+AtLeastOne = Annotated[Whole, Field(ge=1, le=2**31 - 1)]
 
 
 class LimitAnswer(Answer):

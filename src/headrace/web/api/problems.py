@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from headrace import errors
 from headrace._store.database import translate
-from headrace.web.paths import is_api
+from headrace.web.paths import is_api, own_path
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -139,6 +140,8 @@ def install(web: FastAPI) -> None:
 def _add(web: FastAPI, kind: type[Exception], answer: Callable[[Any], Response], other: Any) -> None:
     async def handle(request: Request, error: Exception) -> Response:
         if is_api(request.scope):
+            if isinstance(error, StarletteHTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+                error.headers = {"Allow": ", ".join(allowed_methods(web, own_path(request.scope)))}
             return answer(error)
         if other is None:
             raise error
@@ -146,6 +149,15 @@ def _add(web: FastAPI, kind: type[Exception], answer: Callable[[Any], Response],
         return done if isinstance(done, Response) else await done
 
     web.add_exception_handler(kind, handle)
+
+
+def allowed_methods(web: FastAPI, path: str) -> list[str]:
+    """What can be done with the thing at a path, over all routes: the router knows only the first."""
+    methods: set[str] = set()
+    for template, operations in web.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template)), path):
+            methods |= {name.upper() for name in operations}
+    return sorted(methods)
 
 
 def respond(

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import Field, StrictInt, field_validator
+from pydantic import Field, field_validator
 
 from headrace.errors import UnknownSchedule
 from headrace.schedule import Schedule, ScheduleOptions
@@ -26,6 +26,7 @@ from headrace.web.api.fields import (
     Priority,
     Seconds,
     Text,
+    Whole,
     Yes,
     seconds,
     total,
@@ -96,7 +97,7 @@ class _Rule(Body):
     catch_up: Literal["skip", "latest", "all"] | None = Field(
         default=None, description="What happens to moments for which there was no worker."
     )
-    catch_up_limit: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
+    catch_up_limit: Annotated[Whole, Field(ge=1, le=1_000_000)] | None = None
     overlap: Literal["skip", "queue", "cancel", "allow"] | None = Field(
         default=None, description="What happens when a moment comes and an earlier job has not finished."
     )
