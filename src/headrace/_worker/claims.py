@@ -50,6 +50,9 @@ class Claims:
 
     Args:
         queues: The places of each queue.
+
+    Attributes:
+        left: So many more jobs may be claimed; None: no bound.
     """
 
     def __init__(
@@ -72,6 +75,9 @@ class Claims:
         self._doubt = False
         self._claiming = asyncio.Lock()
         self._told: tuple[Any, ...] | None = None  # the first row of a limited claim, which is no job
+        self.left: int | None = None
+        self._turn = 0
+        self._cut = False  # queues were left out, since few jobs are left to claim
         self.suspect: Attempt | None = None
         self.suspect_over = asyncio.Event()
 
@@ -141,7 +147,8 @@ class Claims:
                 wait_s = self._timings.first_poll_s
                 await asyncio.sleep(0)
             else:
-                wait_s = self._timings.first_poll_s if claimed else min(wait_s * 2, self._timings.longest_poll_s)
+                again = claimed or self._cut
+                wait_s = self._timings.first_poll_s if again else min(wait_s * 2, self._timings.longest_poll_s)
                 opens_s = self.limited.opens_s
                 if await self._work_comes(wait_s if opens_s is None else min(wait_s, opens_s + _BUSY_S)):
                     wait_s = self._timings.first_poll_s
@@ -171,7 +178,13 @@ class Claims:
             await self.place_freed()
 
     def _free_places(self) -> dict[str, int]:
-        return {name: places - self._taken[name] for name, places in self.places.items() if places > self._taken[name]}
+        free = {name: places - self._taken[name] for name, places in self.places.items() if places > self._taken[name]}
+        if self.left is None:
+            return free
+        self._turn += 1
+        shared = share_out(free, self.left, self._turn)
+        self._cut = len(shared) < len(free)
+        return shared
 
     async def _try_to_claim(self, free: dict[str, int]) -> int:
         """Claim for the free places; how many jobs came."""
@@ -223,6 +236,8 @@ class Claims:
         async with self._claiming:
             if self._doubt:
                 await self._hand_back_unheld()
+            if self.left == 0:  # since the free places were counted
+                return 0
             try:
                 rows = await self._database.rows(
                     query, CLAIM_DEADLINE_S, worker_id=self._runner.worker_id, **parameters
@@ -234,6 +249,8 @@ class Claims:
             rows.sort(key=LINE_ORDER)
             if learn is not None:
                 learn(rows)
+            if self.left is not None:
+                self.left -= len(rows)
             for row in rows:
                 self._take(Attempt(row))
         return len(rows)
@@ -309,6 +326,17 @@ class Claims:
             await self.suspect_over.wait()
         finally:
             self._alone.set()
+
+
+def share_out(free: dict[str, int], most: int, turn: int) -> dict[str, int]:
+    """So many of these places, about as many of each queue; which queues come first changes with the turn."""
+    start = turn % (len(free) or 1)
+    names = [*free][start:] + [*free][:start]
+    shared: dict[str, int] = {}
+    for place, name in enumerate(names):
+        shared[name] = min(free[name], -(-most // (len(names) - place)))
+        most -= shared[name]
+    return {name: places for name, places in shared.items() if places}
 
 
 def claim_parameters(places: dict[str, int], marks: Marks) -> dict[str, str | None]:

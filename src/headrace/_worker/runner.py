@@ -263,6 +263,8 @@ class Runner:
         if attempt.on_cancel is not None:
             attempt.on_cancel()
             return
+        if not self._heart.outlives:
+            return  # what it returns counts
         # A thread cannot be stopped. Its outcome is recorded when this process, and so the thread, is gone.
         self.running.pop(attempt.id, None)
         self.buried.append(attempt.id)
@@ -294,7 +296,7 @@ class Runner:
         self._ask_to_stop(attempt, "the worker shuts down")
         if attempt.on_cancel is not None:
             attempt.on_cancel()
-        else:
+        elif self._heart.outlives:
             self.running.pop(attempt.id, None)
             self.buried.append(attempt.id)
             self._heart.bury(attempt.handed_back())

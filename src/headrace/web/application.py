@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ def web_app(app: Headrace, *, cors_origins: Sequence[str] = (), max_body_bytes: 
     """
     web = FastAPI(title="headrace", version="1", docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json")
     web.state.headrace = app
+    web.state.running_once = asyncio.Lock()
     web.include_router(api_router, prefix=API)
     web.include_router(dashboard_router)
     problems.install(web)

@@ -16,6 +16,7 @@ from headrace.web.api import (
     jobs,
     limits,
     queues,
+    run_once,
     schedule_tenants,
     schedules,
     tasks,
@@ -36,6 +37,7 @@ for _noun in (
     workflows,
     events,
     workers,
+    run_once,
     health,
     about,
 ):
