@@ -10,7 +10,7 @@ from starlette.routing import Mount
 
 from headrace import ConfigurationError, Headrace
 from headrace.web import web_app
-from headrace.web.serving import Serving, asgi_app, refuse_strangers
+from headrace.web.serving import Serving, outermost, refuse_strangers
 from tests.web.conftest import http_client
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def test_this_machine_is_served(app: Headrace, host: str) -> None:
 
 async def test_names_that_lead_here_are_refused(app: Headrace) -> None:
     """A page whose name was made to lead to 127.0.0.1 is no page of ours (DNS rebinding)."""
-    served = asgi_app(app, Serving(target="x:y"))
+    served = outermost(web_app(app), Serving(target="x:y"))
     async with http_client(served) as client:
         assert (await client.get("queues")).status_code == 200
         assert (await client.get("queues", headers={"Host": "evil.example"})).status_code == 400

@@ -13,6 +13,7 @@ from headrace.web.api import openapi, problems
 from headrace.web.api import router as api_router
 from headrace.web.body_limit import BodyLimit
 from headrace.web.dashboard import router as dashboard_router
+from headrace.web.live import Hub
 from headrace.web.origins import OwnOrigin
 from headrace.web.paths import API
 
@@ -36,6 +37,7 @@ def web_app(app: Headrace, *, cors_origins: Sequence[str] = (), max_body_bytes: 
     web = FastAPI(title="headrace", version="1", docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json")
     web.state.headrace = app
     web.state.running_once = asyncio.Lock()
+    web.state.live = Hub(app)
     web.include_router(api_router, prefix=API)
     web.include_router(dashboard_router)
     problems.install(web)

@@ -29,6 +29,7 @@ from headrace.errors import ConfigurationError
 from headrace.web.application import web_app
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from starlette.types import ASGIApp
 
     from headrace.app import Headrace
@@ -92,9 +93,11 @@ async def _serve(app: Headrace, serving: Serving) -> None:
         sys.stderr.write(f"serving {serving.target} at {address}/  (API: {address}/api/v1, Ctrl-C stops it)\n")
         sys.stderr.flush()
         worker = await _start_worker(app, serving) if serving.with_worker else None
+        web = web_app(app, cors_origins=serving.cors_origins)
         try:
-            await server(app, serving).serve(sockets=[listening])
+            await server(outermost(web, serving), serving).serve(sockets=[listening])
         finally:
+            await web.state.live.close()
             if worker is not None:
                 await _stop(worker)
             await app.close()
@@ -130,11 +133,11 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-def server(app: Headrace, serving: Serving) -> Server:
+def server(served: ASGIApp, serving: Serving) -> Server:
     """The server, configured."""
     return Server(
         uvicorn.Config(
-            asgi_app(app, serving),
+            served,
             log_level=serving.log_level,
             lifespan="off",
             server_header=False,
@@ -144,9 +147,9 @@ def server(app: Headrace, serving: Serving) -> Server:
     )
 
 
-def asgi_app(app: Headrace, serving: Serving) -> ASGIApp:
+def outermost(web: FastAPI, serving: Serving) -> ASGIApp:
     """The web application, under its prefix; for this machine only it answers to this machine's names only."""
-    served: ASGIApp = web_app(app, cors_origins=serving.cors_origins)
+    served: ASGIApp = web
     if serving.prefix:
         served = Starlette(routes=[Mount(serving.prefix, served)])
     if serving.is_loopback:

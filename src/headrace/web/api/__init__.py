@@ -15,6 +15,7 @@ from headrace.web.api import (
     health,
     jobs,
     limits,
+    live,
     queues,
     run_once,
     schedule_tenants,
@@ -38,6 +39,7 @@ for _noun in (
     events,
     workers,
     run_once,
+    live,
     health,
     about,
 ):
