@@ -122,7 +122,6 @@ class Hub:
         self._counts: dict[str, dict[str, int]] = {}
         self._count_at = float("-inf")
         self._left_at = float("-inf")
-        self.closed = False
 
     # -- listening --
 
@@ -168,14 +167,17 @@ class Hub:
             return None
         return [change for change in self._kept if change.number > seen]
 
+    def let_all_go(self) -> None:
+        """Tell everybody who listens that this process stops."""
+        for listener in list(self._listeners):
+            self._let_go(listener)
+
     async def close(self) -> None:
-        """Let everybody go."""
-        self.closed = True
+        """Let everybody go, and look no more."""
+        self.let_all_go()
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
-        for listener in list(self._listeners):
-            self._let_go(listener)
 
     # -- looking --
 

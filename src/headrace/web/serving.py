@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,6 +29,8 @@ from headrace.errors import ConfigurationError
 from headrace.web.application import web_app
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from fastapi import FastAPI
     from starlette.types import ASGIApp
 
@@ -79,15 +81,16 @@ def serve_app(app: Headrace, serving: Serving) -> None:
         ConfigurationError: It would let in whoever can reach it, or cannot listen where it is told to.
         DatabaseError: The database cannot be used.
     """
-    try:
-        asyncio.run(_serve(app, serving))
-    finally:
-        app.close_sync()
+    asyncio.run(_serve(app, serving))
 
 
 async def _serve(app: Headrace, serving: Serving) -> None:
-    await app.open()
-    await refuse_strangers(app, serving)
+    async with app:
+        await refuse_strangers(app, serving)
+        await _serve_open(app, serving)
+
+
+async def _serve_open(app: Headrace, serving: Serving) -> None:
     with _listen(serving) as listening:
         address = "http://{}:{}{}".format(*_shown(listening), serving.prefix)
         sys.stderr.write(f"serving {serving.target} at {address}/  (API: {address}/api/v1, Ctrl-C stops it)\n")
@@ -95,12 +98,13 @@ async def _serve(app: Headrace, serving: Serving) -> None:
         worker = await _start_worker(app, serving) if serving.with_worker else None
         web = web_app(app, cors_origins=serving.cors_origins)
         try:
-            await server(outermost(web, serving), serving).serve(sockets=[listening])
+            running = server(outermost(web, serving), serving)
+            running.on_exit = web.state.live.let_all_go
+            await running.serve(sockets=[listening])
         finally:
             await web.state.live.close()
             if worker is not None:
                 await _stop(worker)
-            await app.close()
 
 
 async def refuse_strangers(app: Headrace, serving: Serving) -> None:
@@ -116,7 +120,18 @@ async def refuse_strangers(app: Headrace, serving: Serving) -> None:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's, which would raise a signal again once it has stopped, and so end the process before its worker."""
+    """Uvicorn's, which would raise a signal again once it has stopped, and so end the process before its worker.
+
+    Attributes:
+        on_exit: Called when it begins to stop.
+    """
+
+    on_exit: Callable[[], None] = staticmethod(lambda: None)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop."""
+        self.on_exit()
+        super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -20,6 +20,9 @@ HEARTBEAT_S = 15
 SEND_TIMEOUT_S = 20
 """A client that takes nothing for so long is let go."""
 
+SHUTDOWN_S = 2.0
+"""A stream has so long to end by itself when the server stops."""
+
 router = APIRouter(tags=["live"])
 
 
@@ -52,6 +55,7 @@ async def live(
         _events(hub, who.tenant, job or [], last_event_id),
         ping=HEARTBEAT_S,
         send_timeout=SEND_TIMEOUT_S,
+        shutdown_grace_period=SHUTDOWN_S,
         headers={"X-Accel-Buffering": "no"},
     )
 
