@@ -3217,6 +3217,12 @@ CREATE FUNCTION headrace.uuid7_floor_of(ids uuid[]) RETURNS timestamp with time 
     select min(headrace.uuid7_floor(i)) from unnest(ids) i
 $$;
 
+CREATE FUNCTION headrace.uuid7_from(moment timestamp with time zone) RETURNS uuid
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$
+    select (substr(encode(int8send((extract(epoch from moment) * 1000)::bigint), 'hex'), 5) || '70008000000000000000')::uuid
+$$;
+
 CREATE FUNCTION headrace.wake_for_slots() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'

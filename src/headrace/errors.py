@@ -161,7 +161,13 @@ class EnqueueError(HeadraceError):
 
 
 class InvalidArguments(EnqueueError):
-    """The arguments do not fit the task's signature, or cannot be stored as JSON."""
+    """The arguments do not fit the task's signature, or cannot be stored as JSON.
+
+    Attributes:
+        problems: Where that can be said: the path of each argument that does not fit, and why.
+    """
+
+    problems: tuple[tuple[tuple[int | str, ...], str], ...] = ()
 
 
 class DuplicateJob(EnqueueError):

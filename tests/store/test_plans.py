@@ -285,6 +285,8 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("delete_schedule_tenants", "", constant(name="many", tenants=["t5", "t6"]), {"schedule_due_pkey", "tick_waiting"}),
     ("prune_ticks", "", constant(now=None, chunk=1000), {"tick_fired"}),
     ("count_failures", "", constant(now=None, window_s=600, sample=5000), {"job_history(finished_at)"}),
+    ("list_changes", "", constant(seconds=5, limit=201), {"job_history(finished_at)", "job_pkey"}),
+    ("list_states", "", lambda large: {"ids": [*large.queued[:5], *large.finished[:5]]}, {"job_pkey"} | HISTORY_ID),
     ("load_steps", "", lambda large: {"id": large.finished[0], "now": None}, {"step(job_id_ordinal)"}),
     ("list_steps", "", lambda large: {"id": large.finished[0]}, {"step(job_id_ordinal)"}),
     ("record_step", "", lambda large: steps(large, kind="call", name="n", result="1", took_s=1, wait_s=None, patient=False, again=False),

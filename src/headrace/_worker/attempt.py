@@ -49,8 +49,8 @@ class Attempt:
     """A claimed job. Rows of claim_jobs.sql become these."""
 
     __slots__ = (
-        "_texts", "asyncio_task", "attempts", "began_s", "cancel_reason", "context", "extras", "handing_back", "id", "job_task",
-        "max_attempts", "on_cancel", "packed", "progress", "queue", "result", "run", "settled", "started", "suspicion",
+        "_texts", "asyncio_task", "attempts", "began_s", "cancel_reason", "context", "extras", "handing_back", "id",
+        "job_task", "max_attempts", "on_cancel", "packed", "progress", "queue", "result", "run", "settled", "started", "suspicion",
         "task_name", "timed_out", "wait_s",
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Literal, Protocol
 
-from headrace.context import current_context, is_running_here
+from headrace.context import current_context, hide_secrets, is_running_here
 from headrace.errors import ConfigurationError
 
 LogFormat = Literal["plain", "console", "json"]
@@ -23,9 +23,6 @@ class Who(Protocol):
     """What says which process wrote a line; may change."""
 
     who: str
-
-
-from headrace.context import hide_secrets
 
 
 class LogLines(logging.Formatter):

@@ -34,6 +34,7 @@ from headrace.cli import (
     operations,
     queues,
     schedule_changes,
+    serve,
     users,
     why,
     worker,
@@ -70,6 +71,7 @@ commands.add_typer(users.group, name="users")
 commands.add_typer(audit.group, name="audit")
 commands.add_typer(alerts.group, name="alerts")
 commands.command("workers")(workers.workers)
+commands.command("serve")(serve.serve)
 commands.command("bench")(bench.bench)
 
 
