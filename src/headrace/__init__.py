@@ -45,6 +45,7 @@ from headrace.retry import Retry
 from headrace.rollout import Rollout
 from headrace.schedule import Schedule, ScheduleTenant, Tick, Upcoming
 from headrace.schedules import Schedules
+from headrace.serving import QueueInfo, RunningJob, WorkerInfo
 from headrace.started import StartedWorkflow, WorkflowInfo, WorkflowNode
 from headrace.task import Task
 from headrace.trigger import RolloutMode, RolloutResult, Trigger
@@ -94,6 +95,7 @@ __all__ = [
     "Order",
     "Outcome",
     "QueueFull",
+    "QueueInfo",
     "RateLimit",
     "ResultTimeout",
     "Retention",
@@ -101,6 +103,7 @@ __all__ = [
     "Rollout",
     "RolloutMode",
     "RolloutResult",
+    "RunningJob",
     "Schedule",
     "ScheduleTenant",
     "Schedules",
@@ -122,6 +125,7 @@ __all__ = [
     "UnknownTask",
     "Upcoming",
     "WorkerError",
+    "WorkerInfo",
     "Workflow",
     "WorkflowFailed",
     "WorkflowInfo",

@@ -207,6 +207,8 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("rescue_jobs", "", constant(poison_limit=2, chunk=1000), {"job_claim", "job_suspect"}),
     ("hand_back_unheld", "", constant(worker_id=WORKER, held=[]), {"job_claim", "job_suspect", "job_pkey"}),
     ("release_parked", "", constant(tasks=["task1", "task2"], chunk=100), {"job_blocked", "job_pkey"}),
+    ("list_queues", "", constant(bound=1000), {"job_claim", "job_lane", "job_suspect", "job_due", "job_blocked"}),
+    ("list_running", "", constant(bound=1000, tenant=None, limit=100), {"job_claim", "job_lane", "job_suspect"}),
     ("has_work", "", constant(queues=["none"]), {"job_claim", "job_suspect"}),
     ("add_logs", "", lambda large: reports(large, times="now", levels="info", messages="m"), {"job_pkey"}),
     ("report_progress", "", lambda large: reports(large, dones=1.0, totals=2.0, messages="m"), {"job_pkey"}),
