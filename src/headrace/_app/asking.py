@@ -188,6 +188,10 @@ class Asking(Opening):
 
     # -- queues and workers --
 
+    async def now(self) -> datetime:
+        """The database's time, by which everything is due."""
+        return await (await self._here()).database.value("read_clock")  # type: ignore[no-any-return]
+
     async def list_queues(self) -> list[QueueInfo]:
         """All queues, by name, with how many unfinished jobs they have and who serves them."""
         database = (await self._here()).database
