@@ -51,7 +51,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        ago=_ago, moment=_moment, clock=_clock, plain=_plain, number=showing.number, span=showing.span, json=showing.pretty_json,
+        ago=_ago, moment=_moment, clock=_clock, plain=_plain, seconds=_seconds, number=showing.number, span=showing.span, json=showing.pretty_json,
         line=showing.json_line, quoted=showing.quoted, short=showing.short_id,
     )  # fmt: skip
     return made
@@ -133,3 +133,9 @@ def _clock(context: Context, moment: datetime | None) -> str:
 def _plain(context: Context, moment: datetime | None) -> str:
     """The absolute time, as text."""
     return "" if moment is None else showing.absolute(moment, context["zone"])
+
+
+@pass_context
+def _seconds(context: Context, moment: datetime) -> str:
+    """The time of day, to the second."""
+    return moment.astimezone(context["zone"]).strftime("%H:%M:%S")

@@ -24,7 +24,7 @@ def span(value: timedelta | float | None) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
     if seconds < 60:
         return f"{seconds:.0f} s"
     whole = int(seconds)
