@@ -9,8 +9,13 @@ from fastapi import APIRouter
 
 from headrace.web.dashboard import assets
 from headrace.web.dashboard.pages import (
+    audit,
+    failures,
     job,
+    jobs,
     limits,
+    operations,
+    overview,
     queues,
     schedule_changes,
     schedules,
@@ -22,8 +27,13 @@ from headrace.web.dashboard.pages import (
 router = APIRouter(include_in_schema=False)
 for _module in (
     assets,
-    queues,
+    overview,
+    jobs,  # before job, whose paths take any id
     job,
+    failures,
+    operations,
+    audit,
+    queues,
     schedule_changes,  # before schedules, whose paths take any name
     schedules,
     workflows,

@@ -190,7 +190,7 @@
     const pages = $$(".nav a").map((link) => ({ label: `Go to ${link.textContent.trim()}`, key: `g ${link.dataset.key}`, run: () => { location.href = link.href; } }));
     const actions = $$("[data-command]").map((part) => ({ label: part.dataset.command, key: "", run: () => part.click() }));
     return [...actions, ...pages,
-      { label: "Failed jobs of the last hour", key: "", run: () => { location.href = `${base}/jobs?filter=${encodeURIComponent("state:failed age<1h")}`; } },
+      { label: "Failed jobs of the last hour", key: "", run: () => { location.href = `${base}/jobs?filter=${encodeURIComponent("state:failed finished>-1h")}`; } },
       { label: "Next theme", key: "t", run: nextTheme }, { label: "Keyboard help", key: "?", run: openHelp }];
   }
   function openPalette() {
@@ -253,7 +253,8 @@
       list.hidden = !words.length;
       filter.setAttribute("aria-expanded", String(!list.hidden));
       list.replaceChildren(...words.map((word) => {
-        const item = element("li", word.text, { role: "option", "aria-selected": "false" });
+        const item = element("li", "", { role: "option", "aria-selected": "false" });
+        item.append(element("span", word.text), element("span", word.means || "", { class: "muted" }));
         item.addEventListener("mousedown", (event) => { event.preventDefault(); take(word); });
         return item;
       }));
@@ -307,6 +308,7 @@
     const axis = { stroke: resolved("--muted"), grid, ticks: { show: false }, font: "11px system-ui", size: 34, gap: 4 };
     for (const holder of $$("[data-chart]")) {
       const plan = JSON.parse(holder.dataset.chart);
+      holder.replaceChildren();
       const format = (value) => value == null ? "–" : plan.unit === "s" ? seconds(value) : value.toLocaleString(undefined, { maximumFractionDigits: 1 });
       const series = plan.series.map((each) => ({
         label: each.label, stroke: resolved(each.colour), width: 1.6, dash: each.dash, spanGaps: false, points: { show: false },
@@ -418,6 +420,15 @@
     }, 500);
     document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
     window.addEventListener("pagehide", () => stream.close());
+  }
+
+  const ownZone = $("[data-own-zone]");
+  if (ownZone) {
+    ownZone.hidden = false;
+    ownZone.addEventListener("click", () => {
+      $("[name=zone]").value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+      ownZone.form.requestSubmit();
+    });
   }
 
   draw();
