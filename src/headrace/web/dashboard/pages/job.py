@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -13,7 +14,8 @@ from headrace.job import JobInfo
 from headrace.started import WorkflowInfo, WorkflowNode
 from headrace.web.access import Caller
 from headrace.web.dashboard.acting import acting_as
-from headrace.web.dashboard.life import life_of, waits_for
+from headrace.web.dashboard.life import life_of
+from headrace.web.dashboard.hiding import restore_hidden
 from headrace.web.dashboard.reading import read_arguments, read_duration
 from headrace.web.dashboard.rendering import page
 from headrace.web.dashboard.requests import App, Operator, PageRoute, Viewer, back
@@ -39,12 +41,18 @@ async def find_job(app: App, who: Caller, job_id: UUID) -> JobInfo:
 @router.get("/jobs/{job_id}")
 async def show_job(request: Request, who: Viewer, app: App, job_id: UUID) -> Response:
     """All of it."""
-    job, now = await find_job(app, who, job_id), await app.now()
-    workflow, before, after = await _family(app, who, job)
+    found, now = await find_job(app, who, job_id), await app.now()
+    workflow, before, after = await _family(app, who, found)
+    redactor = await app.redactor()
+    job, texts = redactor.job(found), redactor.texts(found.task, found.args)
+    attempts = [replace(one, error=texts.everywhere(one.error)) for one in await app.list_attempts(job_id)]
+    steps = [
+        replace(one, result=redactor.result(found.task, one.result, found.args)) for one in await app.list_steps(job_id)
+    ]
     return page(
-        request, who, "job.html", title=job.task, active="jobs", now=now, job=job,
-        life=life_of(job, await app.list_attempts(job_id), now), steps=await app.list_steps(job_id),
-        logs=await app.list_logs(job_id), reasons=await app.explain_wait(job_id), waits_for=waits_for,
+        request, who, "job.html", title=job.task, active="jobs", now=now, job=job, life=life_of(job, attempts, now),
+        steps=steps, why=await app.why(job_id),
+        logs=[replace(line, message=texts.everywhere(line.message)) for line in await app.list_logs(job_id)],
         workflow=workflow, before=before, after=after, known=job.task in app.tasks,
         python=as_python(job), curl=as_curl(job, str(request.base_url).rstrip("/")),
     )  # fmt: skip
@@ -101,7 +109,7 @@ async def delete_job(request: Request, who: Operator, app: App, job_id: UUID) ->
 @router.get("/jobs/{job_id}/edit")
 async def edit_job(request: Request, who: Operator, app: App, job_id: UUID) -> Response:
     """The form with its arguments."""
-    job = await find_job(app, who, job_id)
+    job = (await app.redactor()).job(await find_job(app, who, job_id))
     return page(
         request, who, "job_edit.html", title=f"Edit {job.task}", active="jobs", now=await app.now(), job=job,
         args=json.dumps(job.args, indent=2, ensure_ascii=False), known=job.task in app.tasks,
@@ -114,7 +122,8 @@ async def apply_edit(
     queue: Text = "", priority: Text = "",
 ) -> Response:  # fmt: skip
     """Retries it with other arguments, or enqueues a new one like it."""
-    job, given = await find_job(app, who, job_id), read_arguments(args)
+    job = await find_job(app, who, job_id)
+    given = restore_hidden(read_arguments(args), job.args)
     with acting_as(who):
         if how == "retry":
             if job.task in app.tasks:

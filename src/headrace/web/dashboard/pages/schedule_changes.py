@@ -14,6 +14,7 @@ from headrace._schedule.zones import read_zone, zone_names
 from headrace.errors import HeadraceError
 from headrace.schedule import Upcoming, declare, options_of
 from headrace.web.dashboard.acting import acting_as
+from headrace.web.dashboard.hiding import restore_hidden
 from headrace.web.dashboard.reading import read_arguments, read_duration, read_time, write_duration
 from headrace.web.dashboard.rendering import page
 from headrace.web.dashboard.requests import App, Controller, PageRoute, back
@@ -109,7 +110,7 @@ async def edit_schedule(request: Request, who: Controller, app: App, name: str) 
     kind = "cron" if found.cron is not None else "every" if found.every is not None else "at"
     rule = found.cron or write_duration(found.every) or (found.at.isoformat(sep=" ") if found.at else "")
     filled = options_of(found) | {
-        "kind": kind, "rule": rule, "jitter": write_duration(found.jitter), "queue": found.queue or "",
+        "args": (await app.redactor()).args(found.task, found.args), "kind": kind, "rule": rule, "jitter": write_duration(found.jitter), "queue": found.queue or "",
         "priority": "" if found.priority is None else found.priority,
     }  # fmt: skip
     path = f"/schedules/{name}/edit"
@@ -128,6 +129,7 @@ async def change_schedule(
         overlap=overlap, jitter=jitter,
     )  # fmt: skip
     found = options_of(await app.schedules.get(name))
+    options["args"] = restore_hidden(options["args"], found["args"])
     changed = {key: value for key, value in options.items() if found[key] != value}
     if not changed:
         return back(request, "Nothing is changed.", to=f"/schedules/{name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
@@ -31,6 +32,7 @@ async def list_schedules(request: Request, who: Overseer, app: App) -> Response:
 async def show_schedule(request: Request, who: Overseer, app: App, name: str) -> Response:
     """One schedule."""
     found = await app.schedules.get(name)
+    found = replace(found, args=(await app.redactor()).args(found.task, found.args))
     now = await app.now()
     coming = await app.schedules.next(name, SHOWN_NEXT)
     return page(

@@ -52,10 +52,10 @@
   function copy(button) {
     const source = button.dataset.copy ? $(button.dataset.copy) : button.previousElementSibling;
     navigator.clipboard.writeText(source.textContent.trim()).then(() => {
-      const label = button.textContent;
+      const label = button.innerHTML;
       button.textContent = "Copied";
       announce("Copied");
-      setTimeout(() => { button.textContent = label; }, 1200);
+      setTimeout(() => { button.innerHTML = label; }, 1200);
     });
   }
   document.addEventListener("change", (event) => {
