@@ -51,7 +51,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        ago=_ago, moment=_moment, clock=_clock, plain=_plain, seconds=_seconds, number=showing.number, span=showing.span, json=showing.pretty_json,
+        ago=_ago, moment=_moment, clock=_clock, plain=_plain, seconds=_seconds, panel_time=_panel_time, number=showing.number, span=showing.span, json=showing.pretty_json,
         line=showing.json_line, quoted=showing.quoted, short=showing.short_id,
     )  # fmt: skip
     return made
@@ -139,3 +139,8 @@ def _plain(context: Context, moment: datetime | None) -> str:
 def _seconds(context: Context, moment: datetime) -> str:
     """The time of day, to the second."""
     return moment.astimezone(context["zone"]).strftime("%H:%M:%S")
+
+
+def _panel_time(moment: datetime | None, now: datetime, zone: tzinfo) -> Markup | str:
+    """For panels, which have no page around them."""
+    return showing.time_element(moment, now, zone, relative=True)
