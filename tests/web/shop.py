@@ -10,6 +10,7 @@ from typing import Any
 from headrace import Breaker, Concurrency, Context, Headrace, RateLimit, Retry, Workflow, current_context, group
 
 CUSTOMERS = ("acme", "globex", "initech", "umbrella", "hooli", "stark", "wayne", "wonka")
+CURRENCIES = {"EUR", "USD", "GBP"}
 QUICK = Retry(attempts=3, delay=timedelta(milliseconds=20), jitter=0)
 ONCE = Retry(attempts=1)
 
@@ -45,7 +46,7 @@ def make_app(url: str | None = None, gate: asyncio.Event | None = None) -> Headr
     async def charge(ctx: Context, customer: str, amount: float, currency: str = "EUR") -> dict[str, Any]:
         ctx.log(f"charging {customer} {amount:.2f} {currency}")
         await asyncio.sleep(luck("took", ctx.job.id) / 40)
-        if currency not in ("EUR", "USD", "GBP"):
+        if currency not in CURRENCIES:
             ctx.log(f"stripe does not know {currency}", level="error")
             raise ValueError(f"unknown currency {currency!r} for customer {customer}")
         if amount > 900 and luck("declined", customer, amount) < 0.5:
