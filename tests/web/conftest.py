@@ -23,23 +23,24 @@ if TYPE_CHECKING:
 
 @dataclass
 class Shop:
-    """The app, where its dashboard is, and the gate that its videos wait at."""
+    """The app, where its dashboard is, the gate that its videos wait at, and what can be charged."""
 
     app: Headrace
     address: str
     gate: asyncio.Event
+    currencies: set[str]
 
 
 @pytest.fixture
 async def shop(database: str) -> AsyncIterator[Shop]:
     """A shop that has worked off 120 orders, with a worker that goes on."""
-    gate = asyncio.Event()
-    app = make_app(database, gate)
+    gate, currencies = asyncio.Event(), {"EUR", "USD", "GBP"}
+    app = make_app(database, gate, currencies)
     async with app:
         await seed(app, jobs=60)
         await fill(app)
         async with working(app, concurrency=8), serving(web_app(app, local=True)) as address:
-            yield Shop(app, address, gate)
+            yield Shop(app, address, gate, currencies)
             gate.set()
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from headrace import Breaker, Concurrency, Context, Headrace, RateLimit, Retry, Workflow, current_context, group
 
 CUSTOMERS = ("acme", "globex", "initech", "umbrella", "hooli", "stark", "wayne", "wonka")
-CURRENCIES = {"EUR", "USD", "GBP"}
 QUICK = Retry(attempts=3, delay=timedelta(milliseconds=20), jitter=0)
 ONCE = Retry(attempts=1)
 
@@ -28,13 +27,17 @@ def luck(*words: Any) -> float:
     return int(hashlib.sha256(repr(words).encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
 
 
-def make_app(url: str | None = None, gate: asyncio.Event | None = None) -> Headrace:
+def make_app(
+    url: str | None = None, gate: asyncio.Event | None = None, currencies: set[str] | None = None
+) -> Headrace:
     """The app.
 
     Args:
         url: Its database.
         gate: Videos are not done before it is set.
+        currencies: What can be charged.
     """
+    known = {"EUR", "USD", "GBP"} if currencies is None else currencies
     app = Headrace(url)
     app.queue("billing", max_queued=50_000)
     app.queue("mail", limits=[RateLimit(200, timedelta(seconds=1), burst=400)], fair_by="tenant")
@@ -46,7 +49,7 @@ def make_app(url: str | None = None, gate: asyncio.Event | None = None) -> Headr
     async def charge(ctx: Context, customer: str, amount: float, currency: str = "EUR") -> dict[str, Any]:
         ctx.log(f"charging {customer} {amount:.2f} {currency}")
         await asyncio.sleep(luck("took", ctx.job.id) / 40)
-        if currency not in CURRENCIES:
+        if currency not in known:
             ctx.log(f"stripe does not know {currency}", level="error")
             raise ValueError(f"unknown currency {currency!r} for customer {customer}")
         if amount > 900 and luck("declined", customer, amount) < 0.5:
