@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 CHROMIUM = os.environ.get("HEADRACE_CHROMIUM", "/usr/bin/chromium")
-PATIENCE_MS = 15_000
+PATIENCE_MS = 30_000
 _AXE = AXE_FILE_PATH.read_text()
 _SERIOUS = ("serious", "critical")
 
@@ -91,8 +91,8 @@ async def looking(browser: Browser, address: str, **options: Any) -> AsyncIterat
     watched.listen(page)
     try:
         yield page, watched
-        assert watched.foreign == []
-        assert watched.complaints == []
+        assert not watched.foreign, watched.foreign
+        assert not watched.complaints, watched.complaints
     finally:
         await context.close()
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.async_api import expect
 
 from headrace.web import web_app
-from tests.web.browsing import chromium, serving
+from tests.web.browsing import PATIENCE_MS, chromium, serving
 from tests.web.shop import fill, make_app, seed
 from tests.worker.helpers import working
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser
 
     from headrace import Headrace
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @dataclass

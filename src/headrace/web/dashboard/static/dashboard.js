@@ -260,7 +260,8 @@
       }));
     };
     const take = (word) => {
-      filter.value = filter.value.slice(0, word.start) + word.text + filter.value.slice(word.end);
+      const end = Math.max(word.end, filter.selectionStart);  // it may have been written on since they came
+      filter.value = filter.value.slice(0, word.start) + word.text + filter.value.slice(end);
       const place = word.start + word.text.length;
       filter.setSelectionRange(place, place);
       show([]);
@@ -272,7 +273,8 @@
       if (mine === asked && answer.ok) show(await answer.json());
     };
     let wait;
-    filter.addEventListener("input", () => { clearTimeout(wait); wait = setTimeout(ask, 120); });
+    const begun = (word) => word.text.toLowerCase().startsWith(filter.value.slice(word.start, filter.selectionStart).toLowerCase());
+    filter.addEventListener("input", () => { clearTimeout(wait); show(found.filter(begun)); wait = setTimeout(ask, 120); });
     filter.addEventListener("focus", ask);
     filter.addEventListener("blur", () => show([]));
     filter.addEventListener("keydown", (event) => {
