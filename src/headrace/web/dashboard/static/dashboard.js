@@ -286,7 +286,7 @@
         list.children[at].scrollIntoView({ block: "nearest" });
       } else if (event.key === "Tab" && found.length) { event.preventDefault(); take(found[Math.max(0, at)]); }
       else if (event.key === "Enter" && at >= 0) { event.preventDefault(); take(found[at]); }
-      else if (event.key === "Escape") { event.stopPropagation(); show([]); }
+      else if (event.key === "Escape") { event.preventDefault(); event.stopPropagation(); show([]); }
     });
   }
 
