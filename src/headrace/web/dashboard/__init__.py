@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from headrace.web.dashboard import assets
 from headrace.web.dashboard.pages import (
     audit,
+    database,
     failures,
     job,
     jobs,
@@ -33,6 +34,7 @@ for _module in (
     failures,
     operations,
     audit,
+    database,
     queues,
     schedule_changes,  # before schedules, whose paths take any name
     schedules,

@@ -30,8 +30,8 @@ class Note:
 
 
 async def attention(app: Headrace) -> list[Note]:
-    """Everything that somebody should know, the worst first."""
-    found = await asyncio.gather(_queues(app), _workers(app), _breakers(app), _findings(app))
+    """What can be known at once, the worst first; `Headrace.diagnose` takes longer."""
+    found = await asyncio.gather(_queues(app), _workers(app), _breakers(app))
     order = {"error": 0, "warning": 1, "info": 2}
     return sorted((note for notes in found for note in notes), key=lambda note: order[note.kind])
 
@@ -71,7 +71,3 @@ async def _breakers(app: Headrace) -> list[Note]:
         for breaker in await app.breakers.list()
         if (breaker.forced or breaker.state) != "closed"
     ]  # fmt: skip
-
-
-async def _findings(app: Headrace) -> list[Note]:
-    return []

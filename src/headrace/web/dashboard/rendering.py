@@ -51,7 +51,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        ago=_ago, moment=_moment, clock=_clock, plain=_plain, seconds=_seconds, panel_time=_panel_time, number=showing.number, span=showing.span, json=showing.pretty_json,
+        ago=_ago, moment=_moment, clock=_clock, plain=_plain, seconds=_seconds, panel_time=_panel_time, number=showing.number, bytes=showing.size, span=showing.span, json=showing.pretty_json,
         line=showing.json_line, quoted=showing.quoted, short=showing.short_id,
     )  # fmt: skip
     return made

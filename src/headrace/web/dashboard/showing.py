@@ -73,6 +73,17 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
 
 
+def size(count: float | None) -> str:
+    """So many bytes."""
+    if count is None:
+        return ""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.1f} TB"
+
+
 def pretty_json(value: Any) -> str:
     """A JSON value over several lines."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=_as_json)
