@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -22,12 +24,12 @@ from tests.web.browsing import chromium, serving
 from tests.web.shop import fill, make_app, seed
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser
+    from playwright.async_api import Browser, Page
 
 FOLDER = Path(__file__).parents[1] / "docs" / "dashboard"
 HISTORY = Path(__file__).parents[1] / "tests" / "web" / "history.sql"
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 780}
-QUALITY = 74
+QUALITY = 72
 MOST_BYTES = 60_000
 
 
@@ -54,13 +56,21 @@ async def take(browser: Browser, address: str, pages: dict[str, str]) -> None:
         page = await context.new_page()
         for name, path in pages.items():
             await page.goto(path, wait_until="load")
-            await page.wait_for_load_state("domcontentloaded")
-            await page.wait_for_timeout(700)  # charts and counts come after the page
-            picture = await page.screenshot(type="jpeg", quality=QUALITY)
-            (FOLDER / f"{name}-{look}.jpg").write_bytes(picture)
-            if len(picture) > MOST_BYTES:
-                print(f"{name}-{look}.jpg has {len(picture)} bytes")
+            await page.wait_for_load_state("networkidle")  # counts and findings come after the page; events would end it
+            await keep(page, f"{name}-{look}")
         await context.close()
+
+
+async def keep(page: Page, name: str) -> None:
+    """One picture, small: as WebP; with HEADRACE_PICTURES set, also as PNG, into that folder."""
+    client = await page.context.new_cdp_session(page)
+    taken = await client.send("Page.captureScreenshot", {"format": "webp", "quality": QUALITY})
+    picture = base64.b64decode(taken["data"])
+    (FOLDER / f"{name}.webp").write_bytes(picture)
+    if len(picture) > MOST_BYTES:
+        print(f"{name}.webp has {len(picture)} bytes")
+    if folder := os.environ.get("HEADRACE_PICTURES"):
+        await page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 async def main(names: list[str]) -> None:

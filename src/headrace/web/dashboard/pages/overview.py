@@ -91,12 +91,21 @@ def _chart(
 ) -> Chart:
     shown = [(found[metric], label, colour, fill) for metric, label, colour, fill in lines if metric in found]
     data: list[list[float | None]] = [[point.at.timestamp() for point in shown[0][0].points]] if shown else [[]]
-    data += [[point.value for point in series.points] for series, *_ in shown]
+    data += [known_values(series) for series, *_ in shown]
     plan = {
         "unit": unit,
         "data": data,
         "series": [{"label": label, "colour": colour, "fill": fill} for _, label, colour, fill in shown],
         "marks": [{"at": deploy.deployed_at.timestamp(), "label": deploy.label} for deploy in deploys],
     }
-    paths = [(colour.removeprefix("--"), polyline([p.value for p in s.points], 600, 150)) for s, _, colour, _ in shown]
+    paths = [(colour.removeprefix("--"), polyline(known_values(s), 600, 150)) for s, _, colour, _ in shown]
     return Chart(title, json.dumps(plan), paths, not any(value for line in data[1:] for value in line))
+
+
+def known_values(series: Series) -> list[float | None]:
+    """The values, without those of the last span as long as not all of it is counted."""
+    until = series.counted_until
+    return [
+        point.value if until is None or series.metric in _OF_QUEUES or point.at + series.step <= until else None
+        for point in series.points
+    ]

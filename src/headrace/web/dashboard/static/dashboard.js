@@ -318,12 +318,18 @@
         value: (_, value) => format(value),
       }));
       const zone = body.dataset.zone;
+      const times = plan.data[0];
+      const long = times.length && times[times.length - 1] - times[0] > 2 * 86400;
+      const inZone = (options) => new Intl.DateTimeFormat("en-GB", { ...options, timeZone: zone, hourCycle: "h23" });
+      const [day, hour, full] = [inZone({ day: "numeric", month: "short" }), inZone({ hour: "2-digit", minute: "2-digit" }), inZone({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" })];
+      const clock = (at) => (long ? day : hour).format(at * 1000);
+      const moment = (at) => full.format(at * 1000);
       const options = {
-        width: holder.clientWidth, height: holder.clientHeight - 26, tzDate: (at) => window.uPlot.tzDate(new Date(at * 1000), zone),
+        width: holder.clientWidth, height: 168, padding: [10, 12, 0, 0], tzDate: (at) => window.uPlot.tzDate(new Date(at * 1000), zone),
         cursor: { points: { size: 6 }, sync: { key: "headrace" } }, legend: { live: true },
         scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.12 : 1] } },
-        axes: [{ ...axis, size: 26 }, { ...axis, size: 52, values: (_, values) => values.map(format) }],
-        series: [{ label: "Time" }, ...series],
+        axes: [{ ...axis, size: 24, values: (_, moments) => moments.map(clock) }, { ...axis, size: 52, values: (_, values) => values.map(format) }],
+        series: [{ label: "", value: (_, at) => at == null ? "" : moment(at) }, ...series],
         hooks: { draw: [(chart) => marks(chart, plan.marks || [])] },
       };
       const chart = new window.uPlot(options, plan.data, holder);
