@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
+from playwright.async_api import expect
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -56,7 +57,8 @@ async def take(browser: Browser, address: str, pages: dict[str, str]) -> None:
         page = await context.new_page()
         for name, path in pages.items():
             await page.goto(path, wait_until="load")
-            await page.wait_for_load_state("networkidle")  # counts and findings come after the page; events would end it
+            await page.wait_for_timeout(400)  # counts, findings and charts come after the page
+            await expect(page.locator(".htmx-request")).to_have_count(0)
             await keep(page, f"{name}-{look}")
         await context.close()
 
