@@ -17,7 +17,7 @@ from tests.worker.helpers import until
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
-    from tests.web.conftest import Shop
+    from tests.dashboard.conftest import Shop
 
 PAGES = (
     "/", "/jobs", "/failures", "/queues", "/queues/mail", "/schedules", "/schedules/digest.daily", "/schedules/new",
