@@ -39,6 +39,7 @@ COUNT_CAP = 10_000
 """Beyond it the number of jobs is estimated."""
 
 _COUNT_S = 0.4
+_SAMPLE = 5_000
 _FAILURES = (20_000, 2_000)
 """How many failed jobs are grouped; the second if there is no time for the first."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -203,8 +204,25 @@ class Search:
                 return Estimate(jobs=counted, exact=True)
         except OutOfTime:
             pass
-        plan = (await ask(database, f"estimate_{name}", SEARCH_S, parts, conditions.parameters))[0]["QUERY PLAN"]
-        return Estimate(jobs=max(counted, int(plan[0]["Plan"]["Plan Rows"])), exact=False)
+        return Estimate(jobs=max(counted, await self._estimate(database, name, parts, conditions)), exact=False)
+
+    async def _estimate(
+        self, database: Database, name: str, parts: dict[str, sql.Composable], conditions: Conditions
+    ) -> int:
+        """What the statistics say; of what they know nothing about, as many as among the newest."""
+        rows = await ask(database, f"estimate_{name}", SEARCH_S, parts, conditions.parameters)
+        planned = int(rows[0]["QUERY PLAN"][0]["Plan"]["Plan Rows"])
+        if not conditions.opaque:
+            return planned
+        everything = await ask(database, f"estimate_{name}", SEARCH_S, {name: sql.SQL("true")}, {})
+        total = int(everything[0]["QUERY PLAN"][0]["Plan"]["Plan Rows"])
+        try:
+            (sample,) = await ask(
+                database, f"sample_{name}", _COUNT_S, parts, conditions.parameters | {"window": _SAMPLE}
+            )
+        except OutOfTime:
+            return planned
+        return round(total * sample["matching"] / max(1, sample["jobs"]))
 
     async def failures(
         self,

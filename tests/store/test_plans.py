@@ -49,7 +49,7 @@ SMALL = {
     "pause_queue", "resume_queue", "lock_migrations", "has_version_table", "create_version_table", "record_version", "read_version",
     "list_checksums", "read_functions_checksum", "list_function_bodies", "read_identity", "has_role", "has_database",
     "take_operation", "give_back_operation", "fail_operation", "start_operation", "cancel_operation", "list_operations", "bound_time",
-    "estimate_open", "estimate_finished",
+    "estimate_open", "estimate_finished", "estimate_unfinished",
 }  # fmt: skip
 """These read none of the large tables; drop_partition has a test of its own."""
 
@@ -290,6 +290,8 @@ SEARCHES: list[tuple[str, str, Parameters, set[str]]] = [
     ("search_open", "", NEWEST, {"job_pkey"}),
     ("search_open", "state:queued task:task1", NEWEST, {"job_pkey"}),
     ("pick_open", "state:queued", NEWEST, {"job_pkey"}),
+    ("sample_open", "args.n=1", {"window": 5000}, {"job_pkey"}),
+    ("sample_finished", "error~x", {"window": 5000}, {"job_history(finished_at)"}),
     ("bound_open", "", NEWEST | {"window": 20000}, {"job_pkey"}),
     ("search_finished", "", IN_HISTORY, {"job_history(finished_at)"}),
     ("search_finished", "task:task1", IN_HISTORY, {"job_history(finished_at)"}),

@@ -373,7 +373,7 @@ START = "Traceback (most recent call last):\n"
         (START + '  File "/v/site-packages/httpx/a.py", line 9, in get\nE', "httpx/a.py in get"),
         (START + '  File "/a/b.py", line 1, in first\nE\n\nDuring handling of the above exception, another:\n\n' + START
          + '  File "/a/c.py", line 1, in second\nE', "a/c.py in second"),
-        (START + '  File "C:\\shop\\jobs.py", line 3, in charge\nE', "shop\\jobs.py in charge"),
+        (START + '  File "C:\\shop\\jobs.py", line 3, in charge\nE', "shop/jobs.py in charge"),
         ("nothing", None),
         ("", None),
     ],

@@ -68,16 +68,22 @@ class Conditions:
 
     Attributes:
         parameters: What has to be sent with them.
+        opaque: Whether statistics know nothing of some of them: of what is within JSON, and of parts of texts.
     """
 
     def __init__(self, schema: str, now: datetime) -> None:
         self._schema = schema
         self._now = now
         self.parameters: dict[str, Any] = {}
+        self.opaque = False
 
     def of(self, wanted: Filter, tenant: str | None, *, finished: bool) -> Fragment:
         """That a row of the history, or of the unfinished jobs, matches, and is the tenant's if there is one."""
         columns = _FINISHED if finished else _OPEN
+        self.opaque = any(
+            term.operator == CONTAINS or term.of.kind in (Kind.JSON, Kind.ERROR, Kind.FAILURE) or term.key == "tag"
+            for term in wanted.terms
+        )
         conditions = [self._term(term, columns) for term in wanted.terms]
         if tenant is not None:
             conditions.insert(0, _sql("j.tenant = {}::text", self._given(tenant)))
