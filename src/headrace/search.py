@@ -222,7 +222,7 @@ class Search:
             )
         except OutOfTime:
             return planned
-        return round(total * sample["matching"] / max(1, sample["jobs"]))
+        return round(total * int(sample["matching"]) / max(1, int(sample["jobs"])))
 
     async def failures(
         self,
