@@ -383,6 +383,7 @@ def test_enqueue_prints_the_id(here: Run) -> None:
 
 def test_enqueue_takes_the_options_of_a_job(here: Run) -> None:
     """--delay, --queue and --priority are the job's."""
+    work_off()  # until a worker has registered the task, nobody knows what of its arguments may be shown
     job_id = enqueue(here, "add", '{"a": 1}', "--delay", "1h", "--queue", "slow", "--priority", "7")
     job = here("jobs", "show", job_id, "--json").json()
     assert (job["state"], job["queue"], job["priority"], job["args"]) == ("scheduled", "slow", 7, {"a": 1})
@@ -609,7 +610,7 @@ def test_a_waiting_job_says_for_what(here: Run) -> None:
     job_id = enqueue(here, "order")
     work_off()
     shown = here("jobs", "show", job_id).out
-    assert 'waits for    the event "paid:42"' in shown
+    assert 'why          it waits for the event "paid:42", until ' in shown
     assert re.search(r"gives up     .*\(in 5h 59m\)|gives up     .*\(in 6h\)", shown)
     steps = [line.split() for line in shown.splitlines() if re.match(r"\d +(charge|paid:42)", line)]
     assert [step[:5] for step in steps] == [
@@ -929,6 +930,7 @@ def next_of(run: Run, name: str, *words: str) -> Any:
 
 def test_a_schedule_s_life(here: Run) -> None:
     """Made, listed, shown, changed, paused, resumed, skipped, run, and deleted: each says what it did."""
+    work_off()
     made = here(
         "schedules", "create", TARGET, "sums", "add", "a=1", "b=2", "--cron", "0 9 * * *", "--timezone", "Asia/Kolkata"
     )

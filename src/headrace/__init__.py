@@ -1,8 +1,12 @@
 """Background jobs for Python on PostgreSQL."""
 
+from headrace._redact import Secret
+from headrace.access import Role
 from headrace.app import Headrace
+from headrace.audit import AuditEntry, acting
 from headrace.context import Context, current_context, inject
 from headrace.errors import (
+    AccessError,
     AnswerLost,
     AppClosed,
     ConfigurationError,
@@ -15,6 +19,7 @@ from headrace.errors import (
     FilterError,
     HeadraceError,
     InvalidArguments,
+    InvalidPassword,
     JobCancelled,
     JobError,
     JobFailed,
@@ -23,13 +28,17 @@ from headrace.errors import (
     QueueFull,
     ResultTimeout,
     SchemaError,
+    SignInRefused,
     StepError,
     StepsChanged,
+    TooManyTries,
+    UnknownKey,
     UnknownLimit,
     UnknownOperation,
     UnknownQueue,
     UnknownSchedule,
     UnknownTask,
+    UnknownUser,
     WorkerError,
     WorkflowFailed,
     WorkflowNotFound,
@@ -50,17 +59,21 @@ from headrace.rollout import Rollout
 from headrace.schedule import Schedule, ScheduleTenant, Tick, Upcoming
 from headrace.schedules import Schedules
 from headrace.search import Estimate, FailureGroup, JobPage
+from headrace.serving import QueueInfo, RunningJob, WorkerInfo
 from headrace.started import StartedWorkflow, WorkflowInfo, WorkflowNode
 from headrace.task import Task
 from headrace.trigger import RolloutMode, RolloutResult, Trigger
+from headrace.why import Reason, Why
 from headrace.workflow import Batch, Chain, Group, Workflow, chain, group, previous
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessError",
     "AnswerLost",
     "AppClosed",
     "AttemptInfo",
+    "AuditEntry",
     "Batch",
     "Breaker",
     "Cancel",
@@ -86,6 +99,7 @@ __all__ = [
     "Headrace",
     "HeadraceError",
     "InvalidArguments",
+    "InvalidPassword",
     "Job",
     "JobCancelled",
     "JobError",
@@ -105,17 +119,23 @@ __all__ = [
     "Order",
     "Outcome",
     "QueueFull",
+    "QueueInfo",
     "RateLimit",
+    "Reason",
     "ResultTimeout",
     "Retention",
     "Retry",
+    "Role",
     "Rollout",
     "RolloutMode",
     "RolloutResult",
+    "RunningJob",
     "Schedule",
     "ScheduleTenant",
     "Schedules",
     "SchemaError",
+    "Secret",
+    "SignInRefused",
     "Snooze",
     "StartedWorkflow",
     "State",
@@ -125,15 +145,20 @@ __all__ = [
     "Suspended",
     "Task",
     "Tick",
+    "TooManyTries",
     "Trigger",
     "Unique",
+    "UnknownKey",
     "UnknownLimit",
     "UnknownOperation",
     "UnknownQueue",
     "UnknownSchedule",
     "UnknownTask",
+    "UnknownUser",
     "Upcoming",
+    "Why",
     "WorkerError",
+    "WorkerInfo",
     "Workflow",
     "WorkflowFailed",
     "WorkflowInfo",
@@ -142,6 +167,7 @@ __all__ = [
     "WorkflowOver",
     "WrongDatabase",
     "__version__",
+    "acting",
     "chain",
     "current_context",
     "group",

@@ -90,15 +90,15 @@ def show_job(
     """Print the life of a job: its state, arguments and outcome, every attempt and error, its steps and log."""
 
     async def read(app: Headrace) -> None:
-        job = await app.find_job(job_id)
-        attempts, steps, logs = (
+        shown = (await app.redactor()).life(
+            await app.find_job(job_id),
             await app.list_attempts(job_id),
             await app.list_steps(job_id),
             await app.list_logs(job_id),
         )
-        waits_for = await app.explain_wait(job_id)
+        why = await app.why(job_id)
         now = await (await app.database()).value("read_clock")
-        print_job_page(job, attempts, steps, logs, now, waits_for=waits_for, as_json=as_json)
+        print_job_page(*shown, now, why=why, as_json=as_json)
 
     with_app(url, schema, read)
 

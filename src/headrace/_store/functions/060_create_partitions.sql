@@ -28,6 +28,7 @@ begin
             made := made + 1;
         end loop;
     end loop;
+    perform headrace.create_audit_partitions(first_day, last_day);
     return made;
 end
 $$;
