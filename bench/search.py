@@ -93,7 +93,7 @@ OTHERS = (
     "state:running", "task:rare.task", "correlation:request-5000000", "args.customer=42",
     "state:succeeded args.customer=42",
     'state:failed args.customer=43 error~"timed out"', "tag:vip args.amount>99.8", 'args.email:"user7@example.com"',
-    "state:succeeded result=999", "meta.region=nowhere", "args~nowhere",
+    "state:succeeded result=999", "meta.region=nowhere", "args.email~nowhere",
 )  # fmt: skip
 
 
