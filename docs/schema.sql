@@ -1251,13 +1251,22 @@ CREATE FUNCTION headrace.error_place(error jsonb) RETURNS text
     AS $_$
 declare
     blocks text[] := string_to_array(error ->> 'traceback', 'Traceback (most recent call last)');
+    frames text[];
+    frame text;
+    path text;
     place text;
 begin
     -- Of a chain of exceptions the last one is what ended the attempt.
-    select regexp_replace(f.frame[1], '^.*[/\\](?=[^/\\]+[/\\][^/\\]+$)', '') || ' in ' || f.frame[2] into place
-    from regexp_matches(blocks[cardinality(blocks)], 'File "([^"\n]*)", line \d+, in ([^\n]*)', 'g') with ordinality as f (frame, n)
-    order by f.frame[1] ~ '[/\\](site|dist)-packages[/\\]|[/\\]lib[/\\]python\d|^<', f.n desc
-    limit 1;
+    frames := string_to_array(blocks[cardinality(blocks)], 'File "');
+    for i in reverse coalesce(cardinality(frames), 0) .. 2 loop
+        frame := split_part(frames[i], E'\n', 1);
+        continue when frame not like '%", line %, in %';
+        path := replace(split_part(frame, '"', 1), E'\\', '/');
+        if place is null or not (path ~ '/(site|dist)-packages/|/lib/python\d|^<') then
+            place := regexp_replace(path, '^.*/(?=[^/]+/[^/]+$)', '') || ' in ' || split_part(frame, ', in ', 2);
+            exit when not (path ~ '/(site|dist)-packages/|/lib/python\d|^<');
+        end if;
+    end loop;
     return place;
 end
 $_$;
@@ -4267,6 +4276,10 @@ CREATE INDEX job_history_finished ON ONLY headrace.job_history USING btree (fini
 
 CREATE INDEX job_history_id ON ONLY headrace.job_history USING btree (id);
 
+CREATE INDEX job_history_which ON ONLY headrace.job_history USING brin (correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+
+CREATE INDEX job_history_long_correlation_id_workflow_id_idx ON ONLY headrace.job_history_long USING brin (correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+
 CREATE INDEX job_history_long_finished_at_idx ON ONLY headrace.job_history_long USING btree (finished_at);
 
 CREATE INDEX job_history_long_id_idx ON ONLY headrace.job_history_long USING btree (id);
@@ -4275,11 +4288,13 @@ CREATE INDEX job_history_unsuccessful ON ONLY headrace.job_history USING btree (
 
 CREATE INDEX job_history_long_state_finished_at_id_idx ON ONLY headrace.job_history_long USING btree (state, finished_at, id) WHERE (state <> 'succeeded'::headrace.job_state);
 
-CREATE INDEX job_history_where ON ONLY headrace.job_history USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+CREATE INDEX job_history_where ON ONLY headrace.job_history USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='300')) WITH (pages_per_range='64', autosummarize='on');
 
-CREATE INDEX job_history_long_task_queue_tenant_correlation_id_workflow__idx ON ONLY headrace.job_history_long USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+CREATE INDEX job_history_long_task_queue_tenant_idx ON ONLY headrace.job_history_long USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='300')) WITH (pages_per_range='64', autosummarize='on');
 
 CREATE INDEX job_history_long_task_state_finished_at_idx ON ONLY headrace.job_history_long USING btree (task, state, finished_at) WHERE bounded;
+
+CREATE INDEX job_history_normal_correlation_id_workflow_id_idx ON ONLY headrace.job_history_normal USING brin (correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
 
 CREATE INDEX job_history_normal_finished_at_idx ON ONLY headrace.job_history_normal USING btree (finished_at);
 
@@ -4287,9 +4302,11 @@ CREATE INDEX job_history_normal_id_idx ON ONLY headrace.job_history_normal USING
 
 CREATE INDEX job_history_normal_state_finished_at_id_idx ON ONLY headrace.job_history_normal USING btree (state, finished_at, id) WHERE (state <> 'succeeded'::headrace.job_state);
 
-CREATE INDEX job_history_normal_task_queue_tenant_correlation_id_workflo_idx ON ONLY headrace.job_history_normal USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+CREATE INDEX job_history_normal_task_queue_tenant_idx ON ONLY headrace.job_history_normal USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='300')) WITH (pages_per_range='64', autosummarize='on');
 
 CREATE INDEX job_history_normal_task_state_finished_at_idx ON ONLY headrace.job_history_normal USING btree (task, state, finished_at) WHERE bounded;
+
+CREATE INDEX job_history_short_correlation_id_workflow_id_idx ON ONLY headrace.job_history_short USING brin (correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
 
 CREATE INDEX job_history_short_finished_at_idx ON ONLY headrace.job_history_short USING btree (finished_at);
 
@@ -4297,7 +4314,7 @@ CREATE INDEX job_history_short_id_idx ON ONLY headrace.job_history_short USING b
 
 CREATE INDEX job_history_short_state_finished_at_id_idx ON ONLY headrace.job_history_short USING btree (state, finished_at, id) WHERE (state <> 'succeeded'::headrace.job_state);
 
-CREATE INDEX job_history_short_task_queue_tenant_correlation_id_workflow_idx ON ONLY headrace.job_history_short USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+CREATE INDEX job_history_short_task_queue_tenant_idx ON ONLY headrace.job_history_short USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='300')) WITH (pages_per_range='64', autosummarize='on');
 
 CREATE INDEX job_history_short_task_state_finished_at_idx ON ONLY headrace.job_history_short USING btree (task, state, finished_at) WHERE bounded;
 
@@ -4359,15 +4376,19 @@ ALTER INDEX headrace.audit_id ATTACH PARTITION headrace.audit_202612_id_idx;
 
 ALTER INDEX headrace.audit_targets ATTACH PARTITION headrace.audit_202612_targets_idx;
 
+ALTER INDEX headrace.job_history_which ATTACH PARTITION headrace.job_history_long_correlation_id_workflow_id_idx;
+
 ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_long_finished_at_idx;
 
 ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_long_id_idx;
 
 ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_history_long_state_finished_at_id_idx;
 
-ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_long_task_queue_tenant_correlation_id_workflow__idx;
+ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_long_task_queue_tenant_idx;
 
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_long_task_state_finished_at_idx;
+
+ALTER INDEX headrace.job_history_which ATTACH PARTITION headrace.job_history_normal_correlation_id_workflow_id_idx;
 
 ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_normal_finished_at_idx;
 
@@ -4375,9 +4396,11 @@ ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_normal
 
 ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_history_normal_state_finished_at_id_idx;
 
-ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_normal_task_queue_tenant_correlation_id_workflo_idx;
+ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_normal_task_queue_tenant_idx;
 
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_normal_task_state_finished_at_idx;
+
+ALTER INDEX headrace.job_history_which ATTACH PARTITION headrace.job_history_short_correlation_id_workflow_id_idx;
 
 ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_short_finished_at_idx;
 
@@ -4385,7 +4408,7 @@ ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_short_
 
 ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_history_short_state_finished_at_id_idx;
 
-ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_short_task_queue_tenant_correlation_id_workflow_idx;
+ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_short_task_queue_tenant_idx;
 
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_short_task_state_finished_at_idx;
 

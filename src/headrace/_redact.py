@@ -140,6 +140,21 @@ class Secrets:
         """Anything else that is JSON, such as metadata: what has a secret name is hidden."""
         return _in_texts(_Walk(self.names).hide(value, ()), texts)
 
+    def hides(self, of: str, path: Path) -> bool:
+        """Whether what is at a path of the arguments ("args"), the result or anything else may not be shown.
+
+        Then it may not be searched for either: whoever can ask whether it begins with an "a" can read it.
+        """
+        pattern = strict(self.names)
+        if any(is_secret_name(pattern, part) for part in path):
+            return True
+        marks = _active(self.args if of == "args" else self.result if of == "result" else ())
+        for part in path:
+            if () in marks:
+                return True
+            marks = _below(marks, part) | _below(marks, None)
+        return () in marks
+
     def texts(self, args: Any) -> Texts:
         """What hides the secrets of these arguments in texts."""
         return Texts(_Walk(self.names).secrets_of(args, self.args))
@@ -186,6 +201,13 @@ class Redactor:
             return NOTHING_KNOWN
         secrets = self._names
         for each in known:
+            secrets = secrets.joined(each)
+        return secrets
+
+    def all(self) -> Secrets:
+        """What any task keeps secret."""
+        secrets = self._names
+        for each in (*self._stored.values(), *self._declared.values()):
             secrets = secrets.joined(each)
         return secrets
 
