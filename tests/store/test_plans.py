@@ -324,7 +324,7 @@ def test_why_reads_a_bounded_number_of_jobs(large: Large) -> None:
     scans = large.plans.of(query("explain_job", "headrace"), why(last))
     read = sum(scan.rows_seen for scan in scans if scan.table == "job")
     assert 100 < read < 16 * 100 + 1000  # and those that run, before the first that waits
-    assert sum(scan.rows_seen for scan in scans) < read + 100
+    assert sum(scan.rows_seen for scan in scans if scan.table not in (None, "job")) < 100
 
 
 def test_every_statement_has_a_plan_test() -> None:
