@@ -21,6 +21,7 @@ R = TypeVar("R")
 _SCOPES = ("unfinished", "queued")
 MAX_NAME_BYTES = {
     "task": 300, "schedule": 200, "queue": 200, "tenant": 200, "unique key": 1000, "step": 300, "event": 300,
+    "by": 200,
     "label": 200,
 }  # fmt: skip
 _ON_CONFLICT = ("keep", "replace", "reschedule", "reject")
@@ -248,6 +249,13 @@ class JobInfo:
     metadata: dict[str, Any] | None
     progress: dict[str, Any] | None
     workflow_id: UUID | None
+
+
+def job_info(record: dict[str, Any]) -> JobInfo:
+    """A job as statements answer it."""
+    return JobInfo(
+        **(record | {"id": UUID(record["id"]), "state": State(record["state"]), "args": record["args"] or {}})
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
