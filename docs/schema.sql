@@ -880,7 +880,8 @@ begin
         left join headrace.job j on j.id = t.job_id
         left join lateral (
             select d.queue, d.task from headrace.job_history d
-            where j.id is null and d.id = t.job_id and d.finished_at >= t.finished_at limit 1) h on true
+            where j.id is null and d.id = t.job_id and d.finished_at >= t.finished_at
+              and d.finished_at >= low and d.finished_at < moment + interval '1 day' limit 1) h on true
         where coalesce(j.queue, h.queue) is not null
     ), base as materialized (
         select f.at, f.queue, f.task, f.what, f.wait, f.run, count(*) as n
@@ -2596,9 +2597,8 @@ CREATE FUNCTION headrace.roll_up(kind integer, period interval, margin interval,
 declare
     began constant timestamptz := clock_timestamp();
     moment constant timestamptz := coalesce(at_moment, began);
-    own constant bigint := pg_current_xact_id()::text::bigint;
-    here constant text := (select c.system_identifier from pg_control_system() c) || ' '
-                          || (select d.oid from pg_database d where d.datname = current_database());
+    own bigint;
+    here text;
     nothing constant pg_snapshot := '1:1:';
     oldest constant timestamptz := moment - interval '90 days';
     look record;
@@ -2607,10 +2607,15 @@ declare
     total bigint := 0;
     stride interval := '1 hour';
 begin
-    if not pg_try_advisory_xact_lock(headrace.lock_key(), 184) then
+    if (select l.looked_ats[kind] + period > moment from headrace.rollup_look l)
+       or not pg_try_advisory_xact_lock(headrace.lock_key(), 184) then
         return null;
     end if;
-    select l.source, l.looked_ats, l.began_at, l.began_with into look from headrace.rollup_look l for update;
+    -- Only who has the lock changes the row, so it is read without one.
+    select l.source, l.looked_ats, l.began_at, l.began_with into look from headrace.rollup_look l;
+    own := pg_current_xact_id()::text::bigint;
+    here := (select c.system_identifier from pg_control_system() c) || ' '
+            || (select d.oid from pg_database d where d.datname = current_database());
     if look.source is distinct from here then
         delete from headrace.rollup_seen;
         insert into headrace.rollup_seen (from_at, snapshot) values ('-infinity', pg_current_snapshot());
@@ -2745,7 +2750,8 @@ declare
     look record;
     seen integer;
 begin
-    if not pg_try_advisory_xact_lock(headrace.lock_key(), 185) then
+    if (select date_trunc('minute', moment, 'UTC') <= l.sampled_at from headrace.rollup_look l)
+       or not pg_try_advisory_xact_lock(headrace.lock_key(), 185) then
         return null;
     end if;
     select l.sampled_at, l.sample_took into look from headrace.rollup_look l;

@@ -384,6 +384,15 @@ def test_a_busy_key_is_not_read(large: Large, places: int) -> None:
     assert max(scan.rows_seen for scan in scans if scan.table == "job") > 1
 
 
+def test_why_reads_a_bounded_number_of_jobs(large: Large) -> None:
+    """However long the line, it reads a few times its bound of it, and of everything else what belongs to the job."""
+    last = max(large.queued)
+    scans = large.plans.of(query("explain_job", "headrace"), why(last))
+    read = sum(scan.rows_seen for scan in scans if scan.table == "job")
+    assert 100 < read < 16 * 100 + 1000  # and those that run, before the first that waits
+    assert sum(scan.rows_seen for scan in scans if scan.table not in (None, "job")) < 100
+
+
 def test_every_statement_has_a_plan_test() -> None:
     """A new file in queries/ is named here, or it fails."""
     names = {entry.name.removesuffix(".sql") for entry in (files("headrace") / "_store" / "queries").iterdir()}
