@@ -236,7 +236,7 @@ def test_nobody_changes_the_audit_log(store: Store, role: Callable[[str], Store]
     ):
         with pytest.raises(NO_RIGHT):
             acting.ask(statement)
-    entry = {"by": "b", "source": "api", "address": None, "action": "x.y", "kind": "x", "targets": [], "count": 0,
+    entry: dict[str, Any] = {"by": "b", "source": "api", "address": None, "action": "x.y", "kind": "x", "targets": [], "count": 0,
              "before": None, "after": None}  # fmt: skip
     if access == "viewer":
         with pytest.raises(NO_RIGHT):
