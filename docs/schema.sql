@@ -2910,34 +2910,6 @@ CREATE TABLE headrace.audit (
 )
 PARTITION BY RANGE (at);
 
-CREATE TABLE headrace.audit_202611 (
-    id bigint CONSTRAINT audit_id_not_null NOT NULL,
-    at timestamp with time zone CONSTRAINT audit_at_not_null NOT NULL,
-    by text CONSTRAINT audit_by_not_null NOT NULL,
-    source text CONSTRAINT audit_source_not_null NOT NULL,
-    address text,
-    action text CONSTRAINT audit_action_not_null NOT NULL,
-    kind text CONSTRAINT audit_kind_not_null NOT NULL,
-    targets text[] CONSTRAINT audit_targets_not_null NOT NULL,
-    count bigint CONSTRAINT audit_count_not_null NOT NULL,
-    before jsonb,
-    after jsonb
-);
-
-CREATE TABLE headrace.audit_202612 (
-    id bigint CONSTRAINT audit_id_not_null NOT NULL,
-    at timestamp with time zone CONSTRAINT audit_at_not_null NOT NULL,
-    by text CONSTRAINT audit_by_not_null NOT NULL,
-    source text CONSTRAINT audit_source_not_null NOT NULL,
-    address text,
-    action text CONSTRAINT audit_action_not_null NOT NULL,
-    kind text CONSTRAINT audit_kind_not_null NOT NULL,
-    targets text[] CONSTRAINT audit_targets_not_null NOT NULL,
-    count bigint CONSTRAINT audit_count_not_null NOT NULL,
-    before jsonb,
-    after jsonb
-);
-
 CREATE SEQUENCE headrace.audit_number
     START WITH 1
     INCREMENT BY 1
@@ -3463,10 +3435,6 @@ CREATE TABLE headrace.workflow_node (
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_cost_delay='0');
 
-ALTER TABLE ONLY headrace.audit ATTACH PARTITION headrace.audit_202611 FOR VALUES FROM ('2026-11-01 00:00:00+00') TO ('2026-12-01 00:00:00+00');
-
-ALTER TABLE ONLY headrace.audit ATTACH PARTITION headrace.audit_202612 FOR VALUES FROM ('2026-12-01 00:00:00+00') TO ('2027-01-01 00:00:00+00');
-
 ALTER TABLE ONLY headrace.job_history ATTACH PARTITION headrace.job_history_long FOR VALUES IN ('long');
 
 ALTER TABLE ONLY headrace.job_history ATTACH PARTITION headrace.job_history_normal FOR VALUES IN ('normal');
@@ -3559,23 +3527,13 @@ CREATE UNIQUE INDEX access_user_name ON headrace.access_user USING btree (lower(
 
 CREATE INDEX attempt_job ON ONLY headrace.attempt USING btree (job_id, run);
 
-CREATE INDEX audit_by ON ONLY headrace.audit USING btree (by, id);
+CREATE INDEX audit_action ON ONLY headrace.audit USING btree (action, id);
 
-CREATE INDEX audit_202611_by_id_idx ON headrace.audit_202611 USING btree (by, id);
+CREATE INDEX audit_by ON ONLY headrace.audit USING btree (by, id);
 
 CREATE INDEX audit_id ON ONLY headrace.audit USING btree (id);
 
-CREATE INDEX audit_202611_id_idx ON headrace.audit_202611 USING btree (id);
-
 CREATE INDEX audit_targets ON ONLY headrace.audit USING gin (targets);
-
-CREATE INDEX audit_202611_targets_idx ON headrace.audit_202611 USING gin (targets);
-
-CREATE INDEX audit_202612_by_id_idx ON headrace.audit_202612 USING btree (by, id);
-
-CREATE INDEX audit_202612_id_idx ON headrace.audit_202612 USING btree (id);
-
-CREATE INDEX audit_202612_targets_idx ON headrace.audit_202612 USING gin (targets);
 
 CREATE INDEX enqueue_key_expiry ON headrace.enqueue_key USING btree (expires_at);
 
@@ -3658,18 +3616,6 @@ CREATE INDEX workflow_node_move ON headrace.workflow_node USING btree (workflow_
 CREATE UNIQUE INDEX workflow_node_name ON headrace.workflow_node USING btree (workflow_id, name) WHERE (name IS NOT NULL);
 
 CREATE INDEX workflow_node_workflow ON headrace.workflow_node USING btree (workflow_id, job_id);
-
-ALTER INDEX headrace.audit_by ATTACH PARTITION headrace.audit_202611_by_id_idx;
-
-ALTER INDEX headrace.audit_id ATTACH PARTITION headrace.audit_202611_id_idx;
-
-ALTER INDEX headrace.audit_targets ATTACH PARTITION headrace.audit_202611_targets_idx;
-
-ALTER INDEX headrace.audit_by ATTACH PARTITION headrace.audit_202612_by_id_idx;
-
-ALTER INDEX headrace.audit_id ATTACH PARTITION headrace.audit_202612_id_idx;
-
-ALTER INDEX headrace.audit_targets ATTACH PARTITION headrace.audit_202612_targets_idx;
 
 ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_long_finished_at_idx;
 
