@@ -16,6 +16,7 @@ from headrace.errors import (
     EmbeddedError,
     EnqueueError,
     EventTimeout,
+    FilterError,
     HeadraceError,
     InvalidArguments,
     InvalidPassword,
@@ -33,6 +34,7 @@ from headrace.errors import (
     TooManyTries,
     UnknownKey,
     UnknownLimit,
+    UnknownOperation,
     UnknownQueue,
     UnknownSchedule,
     UnknownTask,
@@ -44,19 +46,24 @@ from headrace.errors import (
     WrongDatabase,
 )
 from headrace.event import EventInfo
+from headrace.filter import Filter
 from headrace.flags import EnvironmentFlags, Flags, OpenFeatureFlags
 from headrace.job import AttemptInfo, Job, JobInfo, JobOptions, LogLine, NewJob, State, StepInfo, Unique
 from headrace.limits import Breaker, Concurrency, LimitInfo, Order, RateLimit
 from headrace.middleware import Middleware
+from headrace.operations import Operation
 from headrace.outcomes import Cancel, Fail, Outcome, Snooze, Suspended
 from headrace.retention import Keep, Retention
 from headrace.retry import Retry
 from headrace.rollout import Rollout
 from headrace.schedule import Schedule, ScheduleTenant, Tick, Upcoming
 from headrace.schedules import Schedules
+from headrace.search import Estimate, FailureGroup, JobPage
+from headrace.serving import QueueInfo, RunningJob, WorkerInfo
 from headrace.started import StartedWorkflow, WorkflowInfo, WorkflowNode
 from headrace.task import Task
 from headrace.trigger import RolloutMode, RolloutResult, Trigger
+from headrace.why import Reason, Why
 from headrace.workflow import Batch, Chain, Group, Workflow, chain, group, previous
 
 __version__ = "0.1.0"
@@ -80,9 +87,13 @@ __all__ = [
     "EmbeddedError",
     "EnqueueError",
     "EnvironmentFlags",
+    "Estimate",
     "EventInfo",
     "EventTimeout",
     "Fail",
+    "FailureGroup",
+    "Filter",
+    "FilterError",
     "Flags",
     "Group",
     "Headrace",
@@ -96,6 +107,7 @@ __all__ = [
     "JobInfo",
     "JobNotFound",
     "JobOptions",
+    "JobPage",
     "Keep",
     "LeaseLost",
     "LimitInfo",
@@ -103,10 +115,13 @@ __all__ = [
     "Middleware",
     "NewJob",
     "OpenFeatureFlags",
+    "Operation",
     "Order",
     "Outcome",
     "QueueFull",
+    "QueueInfo",
     "RateLimit",
+    "Reason",
     "ResultTimeout",
     "Retention",
     "Retry",
@@ -114,6 +129,7 @@ __all__ = [
     "Rollout",
     "RolloutMode",
     "RolloutResult",
+    "RunningJob",
     "Schedule",
     "ScheduleTenant",
     "Schedules",
@@ -134,12 +150,15 @@ __all__ = [
     "Unique",
     "UnknownKey",
     "UnknownLimit",
+    "UnknownOperation",
     "UnknownQueue",
     "UnknownSchedule",
     "UnknownTask",
     "UnknownUser",
     "Upcoming",
+    "Why",
     "WorkerError",
+    "WorkerInfo",
     "Workflow",
     "WorkflowFailed",
     "WorkflowInfo",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, NotRequired, Required, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError, with_config
+from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic_core import PydanticSerializationError, to_json
 from typing_extensions import TypedDict
 
@@ -180,11 +181,23 @@ class Arguments:
         return given
 
     def _invalid(self, error: ValidationError) -> InvalidArguments:
-        problems = "; ".join(
-            f'argument "{_path(problem["loc"])}": {_lower_first(problem["msg"])}'
+        problems = tuple(
+            (problem["loc"], _lower_first(problem["msg"]))
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         )
-        return InvalidArguments(f'task "{self.task_name}": {problems}')
+        said = "; ".join(f'argument "{_path(path)}": {why}' for path, why in problems)
+        invalid = InvalidArguments(f'task "{self.task_name}": {said}')
+        invalid.problems = problems
+        return invalid
+
+    def json_schema(self) -> dict[str, Any]:
+        """What callers give, as JSON Schema; of a type that JSON Schema has no word for, that it is an object."""
+        adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(_typed_dict(self._fields))
+        try:
+            return adapter.json_schema() | {"title": f"Arguments of {self.task_name}"}
+        except PydanticInvalidForJsonSchema:
+            names = {name: {} for name in self._fields}
+            return {"type": "object", "title": f"Arguments of {self.task_name}", "properties": names}
 
     def _refuse_misread(self, values: dict[str, Any], packed: str) -> None:
         """Refuse what PostgreSQL does not store, or what would be read as something else."""

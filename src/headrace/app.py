@@ -9,6 +9,9 @@ from uuid import UUID
 
 from headrace._app.asking import Asking
 from headrace._app.declaring import Declaring
+from headrace._doctor.database_rules import judge_database
+from headrace._doctor.reading import Reader
+from headrace._doctor.work_rules import judge_work
 from headrace._redact import Redactor, Secrets
 from headrace._store import enqueue as enqueue_store
 from headrace._store import workflows as workflow_store
@@ -17,9 +20,14 @@ from headrace._store.sql import query
 from headrace._store.stream import Stream, check_new
 from headrace.access import Access
 from headrace.audit import Audit
+from headrace.doctor import SEVERITIES, DatabaseReport, Finding
 from headrace.errors import ConfigurationError
-from headrace.job import Job, NewJob
+from headrace.history import History
+from headrace.job import Job, NewJob, State
 from headrace.limits import Breakers, Limits
+from headrace.middleware import enqueueing
+from headrace.operations import Operations
+from headrace.search import Search
 from headrace.started import StartedWorkflow, WorkflowInfo, not_found, workflow_info
 from headrace.workflow import as_workflow
 
@@ -66,8 +74,31 @@ class Headrace(Declaring, Asking):
         )
         self.limits = Limits(self.database)
         self.breakers = Breakers(self.database)
+        self.search = Search(self.database)
+        self.operations = Operations(self.database, self.search)
+        self.history = History(self.database)
         self.audit = Audit(self.database)
         self.access = Access(self.database)
+
+    # -- looking after it --
+
+    async def database_report(self) -> DatabaseReport:
+        """The server, what holds its horizon, tables, indexes, partitions and slots: read only, as any role.
+
+        Reads the sizes of all tables: some ten milliseconds.
+        """
+        return await Reader(await self.database()).report()
+
+    async def diagnose(self) -> list[Finding]:
+        """What is wrong, or about to be, and what to do about it; the worst first. Changes nothing.
+
+        Reads every unfinished job once (a million: half a second), and compares the schema with this version's.
+        """
+        reader = Reader(await self.database())
+        report = await reader.report()
+        work = await reader.work()
+        found = [*judge_database(report), *judge_work(work, report)]
+        return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
     # -- working --
 
@@ -111,19 +142,21 @@ class Headrace(Declaring, Asking):
                 first, so that it holds no transaction open.
             conn: Enqueue inside this connection's transaction; see `Task.options`.
         """
+        with enqueueing(self.middlewares, None):
+            return [Job(self, job_id, existed=existed) for job_id, existed in await self._place(jobs, conn)]
+
+    async def _place(self, jobs: Iterable[NewJob], conn: Any) -> Sequence[enqueue_store.Placed]:
         if conn is None:
             stream = Stream(jobs)
             limited = self._wants_lanes(stream.first)
-            placed = await enqueue_store.enqueue((await self._here()).database, stream, lanes=limited)
-        else:
-            new = _new_jobs(jobs)
-            if not new:
-                return []
-            foreign = adapt(conn)
-            answer = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)})
-            rows = await cast("Awaitable[Any]", answer) if is_async(foreign) else cast("list[Any]", answer)
-            placed = [(str(job_id), existed) for _, job_id, existed in rows]
-        return [Job(self, job_id, existed=existed) for job_id, existed in placed]
+            return await enqueue_store.enqueue((await self._here()).database, stream, lanes=limited)
+        new = _new_jobs(jobs)
+        if not new:
+            return []
+        foreign = adapt(conn)
+        answer = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)})
+        rows = await cast("Awaitable[Any]", answer) if is_async(foreign) else cast("list[Any]", answer)
+        return [(str(job_id), existed) for _, job_id, existed in rows]
 
     def _wants_lanes(self, jobs: Sequence[NewJob]) -> bool:
         """Whether declared limits apply to some of these jobs: then they are put in their lanes as they come."""
@@ -139,9 +172,10 @@ class Headrace(Declaring, Asking):
             )
         if conn is None:
             return self.run_sync(self.enqueue_many(jobs))
-        new = _new_jobs(jobs)
-        foreign = cast("SyncForeign", adapt(conn))
-        rows = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)}) if new else []
+        with enqueueing(self.middlewares, None):
+            new = _new_jobs(jobs)
+            foreign = cast("SyncForeign", adapt(conn))
+            rows = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)}) if new else []
         return [Job(self, str(job_id), existed=existed) for _, job_id, existed in rows]
 
     # -- workflows --
@@ -160,7 +194,8 @@ class Headrace(Declaring, Asking):
         """
         workflow = as_workflow(workflow)
         plan = workflow.plan()
-        await workflow_store.start(self, workflow, plan, conn)
+        with enqueueing(self.middlewares, None):
+            await workflow_store.start(self, workflow, plan, conn)
         return StartedWorkflow(self, workflow.id, plan)
 
     def start_sync(self, workflow: Workflow | Flow, *, conn: Any = None) -> StartedWorkflow:
@@ -169,7 +204,8 @@ class Headrace(Declaring, Asking):
             return self.run_sync(self.start(workflow))
         workflow = as_workflow(workflow)
         plan = workflow.plan()
-        workflow_store.start_sync(self, workflow, plan, conn)
+        with enqueueing(self.middlewares, None):
+            workflow_store.start_sync(self, workflow, plan, conn)
         return StartedWorkflow(self, workflow.id, plan)
 
     def workflow(self, workflow_id: UUID | str) -> StartedWorkflow:
@@ -193,6 +229,22 @@ class Headrace(Declaring, Asking):
         if not records:
             raise not_found(workflow_id)
         return workflow_info(records[0])
+
+    async def list_workflows(
+        self, *, states: Sequence[State] | None = None, before: UUID | None = None, limit: int = 50
+    ) -> list[WorkflowInfo]:
+        """Workflows, the newest first.
+
+        Args:
+            states: Only those in one of these states: running, succeeded, failed, cancelled.
+            before: Only those that were started before this one: the next page.
+            limit: At most so many.
+        """
+        wanted = [state.value for state in states] if states else None
+        records = await (await self._here()).database.records(
+            "list_workflows", before=before, states=wanted, limit=limit
+        )
+        return [workflow_info(record) for record in records]
 
 
 def _new_jobs(jobs: Iterable[NewJob]) -> list[NewJob]:

@@ -14,6 +14,8 @@
     │   ├── SchemaError           its schema is missing, older or newer than this code
     │   ├── WrongDatabase         a connection that is given is not to the job's database
     │   └── EmbeddedError         the embedded PostgreSQL cannot start, stop or be shared
+    ├── FilterError               a filter cannot be read
+    ├── UnknownOperation          there is no operation of this number
     ├── AppClosed                 the app was closed before this call
     ├── EnqueueError              a job was refused; nothing was enqueued
     │   ├── InvalidArguments      the arguments do not fit the task, or cannot be stored
@@ -122,6 +124,34 @@ class EmbeddedError(DatabaseError):
     """The embedded PostgreSQL cannot be started, stopped or shared."""
 
 
+class FilterError(HeadraceError):
+    """A filter cannot be read.
+
+    Attributes:
+        problem: What is wrong, and what to write instead.
+        text: The filter.
+        position: Where in it, from 0.
+    """
+
+    def __init__(self, problem: str, text: str, position: int) -> None:
+        super().__init__(f"{problem} (character {position + 1} of the filter)")
+        self.problem = problem
+        self.text = text
+        self.position = position
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problem, self.text, self.position)
+
+    def pointer(self) -> str:
+        """The filter, with a mark below the place."""
+        line = "".join(character if character.isprintable() else " " for character in self.text)
+        return f"{line}\n{' ' * self.position}^"
+
+
+class UnknownOperation(HeadraceError):
+    """There is no operation of this number, or it is another tenant's."""
+
+
 class AppClosed(HeadraceError):
     """The app was closed before this call."""
 
@@ -131,7 +161,13 @@ class EnqueueError(HeadraceError):
 
 
 class InvalidArguments(EnqueueError):
-    """The arguments do not fit the task's signature, or cannot be stored as JSON."""
+    """The arguments do not fit the task's signature, or cannot be stored as JSON.
+
+    Attributes:
+        problems: Where that can be said: the path of each argument that does not fit, and why.
+    """
+
+    problems: tuple[tuple[tuple[int | str, ...], str], ...] = ()
 
 
 class DuplicateJob(EnqueueError):

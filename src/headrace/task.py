@@ -18,6 +18,7 @@ from headrace._redact import Secrets
 from headrace.errors import ConfigurationError
 from headrace.job import DEFAULT_OPTIONS, DependentJob, Job, NewJob, Unique, check_name
 from headrace.limits import Ageing, FairShare, Limit, describe
+from headrace.middleware import enqueueing
 from headrace.retention import Retention
 from headrace.retry import Retry
 
@@ -174,12 +175,14 @@ class Task(Generic[P, C, R]):
             DatabaseError: The database cannot be used.
             AppClosed: The app is closed.
         """
-        (job,) = await self.app.enqueue_many([self.job(*args, **kwargs)], conn=self._conn)
+        with enqueueing(self.app.middlewares, self.name):
+            (job,) = await self.app.enqueue_many([self.job(*args, **kwargs)], conn=self._conn)
         return job
 
     def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """`enqueue` for code that is not asynchronous: through the given connection, or the app's own thread."""
-        (job,) = self.app.enqueue_many_sync([self.job(*args, **kwargs)], conn=self._conn)
+        with enqueueing(self.app.middlewares, self.name):
+            (job,) = self.app.enqueue_many_sync([self.job(*args, **kwargs)], conn=self._conn)
         return job
 
     def __repr__(self) -> str:

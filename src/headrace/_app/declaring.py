@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headrace.context import Context
     from headrace.middleware import Middleware
     from headrace.rollout import Rollout
+    from headrace.service import Service
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class Declaring(Opening):
         self.queue_limits: dict[str, tuple[Limit, ...]] = {}
         self.middlewares: list[Middleware] = []
         self.rollouts: list[Rollout] = []
+        self.services: list[Service] = []
         self._aliases: dict[str, str] = {}
         self._limited_tasks: set[str] = set()
         self._lifespan: Lifespan | None = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import traceback
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from uuid import UUID
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -13,17 +14,21 @@ from pydantic_core import PydanticSerializationError, to_json
 from headrace._redact import NO_MARKS, Texts
 from headrace.context import Context, RunningJob
 from headrace.errors import InvalidArguments, StepError, UnknownTask
+from headrace.middleware import Ending
 from headrace.outcomes import Cancel, Fail, Snooze, Suspended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from headrace.middleware import AttemptOutcome
     from headrace.task import Task
 
 MAX_RESULT_BYTES = 256 * 1024
 MAX_MESSAGE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 16_000
+TIMED_OUT = "the attempt ran longer than its time-out"
+"""How the reason of a hard time-out begins."""
 MAX_WAIT_S = 3650 * 86_400.0
 """Ten years: what `timedelta.max` becomes, which no timestamp can hold."""
 
@@ -44,10 +49,12 @@ class Attempt:
     """A claimed job. Rows of claim_jobs.sql become these."""
 
     __slots__ = (
-        "_texts", "asyncio_task", "attempts", "cancel_reason", "context", "extras", "handing_back", "id", "job_task",
-        "max_attempts", "on_cancel", "packed", "progress", "queue", "result", "run", "settled", "started", "suspicion",
-        "task_name", "timed_out",
+        "_texts", "asyncio_task", "attempts", "began_s", "cancel_reason", "context", "extras", "handing_back", "id",
+        "job_task", "max_attempts", "on_cancel", "packed", "progress", "queue", "result", "run", "settled", "started",
+        "suspicion", "task_name", "timed_out", "wait_s",
     )  # fmt: skip
+
+    wait_s: float  # only of claims that were asked for it
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         (self.id, self.run, self.queue, self.task_name, self.packed, self.attempts, self.max_attempts, self.suspicion,
@@ -61,9 +68,23 @@ class Attempt:
         self.result: str | None = None
         self.settled = False
         self.started = False  # whether the handler was called
+        self.began_s: float | None = None  # when it was, by time.perf_counter; kept if somebody wants to know
         self.on_cancel: Callable[[], None] | None = None
         self.asyncio_task: asyncio.Task[None] | None = None  # once it has waited for something
         self._texts: Texts | None = None  # once it has said something
+
+    def ending(self, settle: Settle | None) -> Ending:
+        """What middlewares hear of its end."""
+        final = None if self.settled else settle
+        return Ending(
+            self.describe,
+            task=self.job_task.name if self.job_task is not None else self.task_name,
+            queue=self.queue,
+            outcome=cast("AttemptOutcome", final.outcome) if final is not None else "succeeded",
+            error=json.loads(final.error) if final is not None and final.error is not None else None,
+            run_s=time.perf_counter() - self.began_s if self.began_s is not None else None,
+            wait_s=getattr(self, "wait_s", None),
+        )
 
     @property
     def expired(self) -> bool:
@@ -176,7 +197,7 @@ class Attempt:
             return self.handed_back()
         if self.timed_out is not None:
             return self.failed_attempt(TimeoutError(self.timed_out), "timeout")
-        match _deciding(error):
+        match deciding(error):
             case Suspended(event=None) as sleep:
                 return self.snoozed(sleep.wait_s)
             case Suspended(event=str(event)) as wait:
@@ -213,14 +234,14 @@ class Attempt:
         return json.dumps({"done": done, "total": total, "message": message})
 
 
-def _deciding(error: BaseException) -> BaseException:
+def deciding(error: BaseException) -> BaseException:
     """What decides about an attempt of those errors that an `asyncio.TaskGroup` raises together.
 
     A step's error; or, if all are waits, the one that is over first; otherwise the group as a whole.
     """
     if not isinstance(error, BaseExceptionGroup):
         return error
-    inside = [_deciding(part) for part in error.exceptions]
+    inside = [deciding(part) for part in error.exceptions]
     waits = [part for part in inside if isinstance(part, Suspended)]
     if len(waits) == len(inside):
         return min(waits, key=lambda wait: wait.wait_s)

@@ -26,7 +26,8 @@ begin
                        'headrace.add_to_workflow to %I', role);
     when 'viewer' then
         execute format('grant select on all tables in schema %I to %I', schema, role);
-        execute format('grant execute on function headrace.uuid7_floor, headrace.uuid7_floor_of, headrace.lane_of, headrace.rate_ahead to %I', role);
+        execute format('grant execute on function headrace.uuid7_floor, headrace.uuid7_floor_of, headrace.lane_of, headrace.rate_ahead, '
+                       'headrace.find_args, headrace.failure_of, headrace.error_place to %I', role);
     else
         raise exception using errcode = 'HR003',
             message = format('access must be worker, web, enqueuer or viewer, not "%s"', access);
