@@ -74,7 +74,7 @@ class Headrace(Declaring, Asking):
         )
         self.limits = Limits(self.database)
         self.breakers = Breakers(self.database)
-        self.search = Search(self.database)
+        self.search = Search(self.database, self.redactor)
         self.operations = Operations(self.database, self.search)
         self.history = History(self.database)
         self.audit = Audit(self.database)

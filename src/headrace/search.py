@@ -20,13 +20,16 @@ from uuid import UUID
 from psycopg import sql
 
 from headrace._filter.completion import Completion, Known, complete
+from headrace._filter.keys import EQUALS, IS
 from headrace._filter.scope import Scope
 from headrace._store.conditions import Conditions
 from headrace._store.searching import Look, OutOfTime, Place, ask
+from headrace.errors import FilterError
 from headrace.filter import Filter
 from headrace.job import JobInfo, State, job_info
 
 if TYPE_CHECKING:
+    from headrace._redact import Redactor
     from headrace._store.database import Database
 
 SEARCH_S = 1.5
@@ -142,8 +145,33 @@ class Failures(list[FailureGroup]):
 class Search:
     """Finding jobs: ``app.search``. With a tenant, nothing but that tenant's jobs is seen, whatever the filter says."""
 
-    def __init__(self, database: Callable[[], Awaitable[Database]]) -> None:
+    def __init__(
+        self, database: Callable[[], Awaitable[Database]], redactor: Callable[[], Awaitable[Redactor]]
+    ) -> None:
         self._database = database
+        self._redactor = redactor
+
+    async def read(self, filter: Filter | str) -> Filter:  # noqa: A002 - the word
+        """A filter that asks for nothing secret: whoever may ask can find it out, a letter at a time.
+
+        Raises:
+            FilterError: It cannot be read, or it does.
+        """
+        parsed = Filter.of(filter)
+        terms = [term for term in parsed.terms if term.key in ("args", "result", "meta")]
+        if not terms:
+            return parsed
+        redactor, tasks = await self._redactor(), _tasks(parsed)
+        for term in terms:
+            if redactor.is_hidden(term.key, term.path, tasks):  # type: ignore[arg-type] # one of the three
+                name = ".".join((term.key, *term.path))
+                raise FilterError(
+                    f"{name} is secret, or has something secret in it, and cannot be searched"
+                    + ("" if term.path else f": say which part of it, as {name}.customer, or which task"),
+                    str(parsed) if isinstance(filter, Filter) else filter,
+                    term.position,
+                )
+        return parsed
 
     async def jobs(
         self,
@@ -165,7 +193,7 @@ class Search:
             FilterError: The filter cannot be read.
             ConfigurationError: `after` is nothing that a page has.
         """
-        parsed = Filter.of(filter)
+        parsed = await self.read(filter)
         database = await self._database()
         place = Place.decode(after) if after is not None else Place(await database.value("read_clock"))
         look = Look(database, parsed, tenant, place)
@@ -179,7 +207,7 @@ class Search:
 
     async def count(self, filter: Filter | str = "", *, tenant: str | None = None) -> Estimate:  # noqa: A002
         """About how many jobs match: counted up to 10,000, beyond it what the database's statistics say."""
-        parsed = Filter.of(filter)
+        parsed = await self.read(filter)
         database = await self._database()
         scope = Scope.of(parsed, tenant)
         conditions = Conditions(database.schema, await database.value("read_clock"))
@@ -220,7 +248,7 @@ class Search:
             tenant: Whose; None: everybody's.
             limit: How many groups.
         """
-        parsed = Filter.of(filter)
+        parsed = await self.read(filter)
         database = await self._database()
         now = await database.value("read_clock")
         conditions = Conditions(database.schema, now)
@@ -261,6 +289,17 @@ class Search:
         database = await self._database()
         known = Known(**(await database.records("list_names", tenant=tenant))[0])
         return complete(text, len(text) if position is None else position, known)
+
+
+def _tasks(wanted: Filter) -> set[str]:
+    """The only tasks whose jobs can match; none: any."""
+    named = [
+        {value.text for value in term.values}
+        for term in wanted.terms
+        if term.key == "task" and not term.negated and term.operator in (IS, EQUALS)
+        and not any(value.is_pattern for value in term.values)
+    ]  # fmt: skip
+    return set.intersection(*named) if named else set()
 
 
 def _group(row: dict[str, Any]) -> FailureGroup:

@@ -215,7 +215,7 @@ class Conditions:
     def _is_json(self, term: Term, value: Fragment) -> Fragment:
         text = _sql("({} #>> '{{}}')", value)
         if term.operator == CONTAINS:
-            return self._contains(term.values, text)
+            return self._contains(term.values, self._shown(value))
         if term.operator in COMPARISONS:
             return self._compare_json(value, text, term.operator, term.values[0])
         return _any(self._equals_json(value, text, term.operator, each) for each in term.values)
@@ -224,12 +224,21 @@ class Conditions:
         if given.quoted:
             return _sql("{} = to_jsonb({}::text)", value, self._given(given.text))
         if operator == IS and given.is_pattern:
-            return _sql("{} like {}::text", text, self._given(_pattern(given.text)))
+            return _sql("({}) like {}::text", self._shown(value), self._given(_pattern(given.text)))
         if (number := read.json_number(given.text)) is None:
-            return _sql("{} = {}::text", text, self._given(given.text))
+            return _sql("({}) = {}::text", self._shown(value), self._given(given.text))
         return _sql(
-            "case jsonb_typeof({}) when 'number' then {}::numeric = {}::numeric else {} = {}::text end",
+            "case jsonb_typeof({}) when 'number' then {}::numeric = {}::numeric when 'string' then {} = {}::text end",
             value, value, self._given(number), text, self._given(given.text),
+        )  # fmt: skip
+
+    def _shown(self, value: Fragment) -> Fragment:
+        """Its text; of what has parts, the texts in it, but for those with a secret name."""
+        schema = sql.Identifier(self._schema)
+        return _sql(
+            "case when jsonb_typeof({}) in ('object', 'array') then {}.shown_text({}, (select {}.secret_names())) "
+            "else {} #>> '{{}}' end",
+            value, schema, value, schema, value,
         )  # fmt: skip
 
     def _compare_json(self, value: Fragment, text: Fragment, operator: str, given: Value) -> Fragment:
