@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ADDRESS = "192.0.2.1"
 HOST = "jobs.example"
+NOBODY_S = str(UUID(int=7))
 OURS = {"sec-fetch-site": "same-origin"}
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 
@@ -53,7 +54,7 @@ def operations(web: FastAPI) -> Iterator[Operation]:
     for route in iter_route_contexts(web.routes):
         if route.path is None or not route.methods:
             continue
-        path = re.sub(r"\{[^}]*\}", str(UUID(int=7)), route.path)
+        path = re.sub(r"\{[^}]*\}", NOBODY_S, route.path)
         for method in sorted(route.methods):
             yield Operation(method, path, _role(getattr(route, "dependant", None)))
 
