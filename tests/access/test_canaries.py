@@ -11,6 +11,7 @@ import importlib
 import io
 import json
 import logging
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -25,12 +26,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sentry_sdk.transport import Transport
 
-from headrace import acting
+from headrace import Role, acting
 from headrace._worker.log_lines import LogLines
 from headrace.cli import main
 from headrace.observe import sentry, traces
 from headrace.observe.logs import configure
+from headrace.web import web_app
 from tests.access import canary_app as canaries
+from tests.access.web import client, pages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -173,6 +176,22 @@ async def audit_entries(world: World) -> str:
     return repr(await world.app.audit.list(limit=1000))
 
 
+async def web_answers(world: World) -> str:
+    """Everything that the API and the dashboard let an administrator look at."""
+    web = web_app(world.app)
+    key = await world.app.access.create_key("canaries", role=Role.ADMIN)
+    names = [*world.jobs.values(), "nightly", "charge", "default", "paid"]
+    said = []
+    async with client(web, headers={"authorization": f"Bearer {key}"}) as caller:
+        for path in pages(web, names):
+            answer = await caller.get(path, headers={"accept": "text/html" if "/api/" not in path else "*/*"})
+            assert answer.status_code < 500, path
+            if found_in(answer.text):
+                said.append(f"{path}: {found_in(answer.text)}")
+            said += re.findall(r"\[redacted\]", answer.text)
+    return "\n".join(said)
+
+
 SOURCES: dict[str, Callable[[World], Awaitable[str]]] = {
     "worker logs": worker_logs,
     "JSON logs": json_logs,
@@ -181,6 +200,7 @@ SOURCES: dict[str, Callable[[World], Awaitable[str]]] = {
     "stored texts": stored_texts,
     "redacted jobs": redacted_jobs,
     "audit": audit_entries,
+    "API and dashboard": web_answers,
 }
 
 COMMANDS = [
