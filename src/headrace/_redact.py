@@ -223,6 +223,13 @@ class Redactor:
         """A schedule as it may be shown."""
         return dataclasses.replace(schedule, args=self.args(schedule.task, schedule.args))
 
+    def named(self, value: Any) -> Any:
+        """What belongs to no task, such as an event's payload, as it may be shown: by the names that any app has."""
+        secrets = self._names
+        for known in self._stored.values():
+            secrets = secrets.joined(Secrets(names=known.names))
+        return secrets.redact_named(value)
+
     def is_hidden(
         self, part: Literal["args", "result", "meta"], path: Sequence[str], tasks: Iterable[str] = ()
     ) -> bool:
