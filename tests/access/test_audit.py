@@ -13,7 +13,7 @@ import pytest
 
 from headrace import Concurrency, ConfigurationError, Headrace, Role, Secret, Workflow, acting
 from headrace._store import recording
-from headrace._store.acting import current_actor
+from headrace._store.acting import Actor, current_actor
 from headrace._store.recording import ACTIONS, MOST_STATES, MOST_TARGETS, took_effect
 from headrace.limits import Breaker
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 Entries = "Callable[..., Awaitable[Sequence[AuditEntry]]]"
-ALICE = {"source": "dashboard", "address": "192.0.2.7"}
+ALICE: dict[str, Any] = {"source": "dashboard", "address": "192.0.2.7"}
 HOUR = timedelta(hours=1)
 
 
@@ -238,8 +238,8 @@ async def test_who_acts_is_of_a_context(app: Headrace, task: Any, entries: Any) 
     assert {(entry.by, entry.targets[0]) for entry in await entries()} == {("alice", "a"), ("bob", "b")}
     with acting("alice"):
         with acting("bob"):
-            assert current_actor().by == "bob"
-        assert current_actor().by == "alice"
+            assert current_actor() == Actor("bob")
+        assert current_actor() == Actor("alice")
     assert current_actor() is None
 
 
@@ -357,7 +357,7 @@ async def recorded(database: str) -> str:
 def test_nothing_in_it_can_be_changed(recorded: str, statement: str) -> None:
     """Not even by whoever owns the tables, and not by way of a partition."""
     with psycopg.connect(recorded, autocommit=True) as conn:
-        (partition,) = conn.execute("select tableoid::regclass::text from headrace.audit").fetchone()
+        ((partition,),) = conn.execute("select tableoid::regclass::text from headrace.audit").fetchall()
         for table in ("headrace.audit", partition):
             with pytest.raises(psycopg.Error, match="only added to"):
                 conn.execute(statement.replace("headrace.audit", table))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import structlog
 
-from headrace.context import current_context, is_running_here
+from headrace.context import current_context, hide_secrets, is_running_here
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
@@ -100,14 +100,23 @@ def _drop_our_own(logger: WrappedLogger, method: str, event: EventDict) -> Event
 def _rendering(log_format: Literal["json", "console"]) -> list[Processor]:
     if log_format == "console":
         return [
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+            _hide,
         ]
     # Tracebacks as text, without the frames' variables: those may be secrets.
     return [
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("message"),
         structlog.processors.JSONRenderer(),
+        _hide,
     ]
+
+
+def _hide(logger: WrappedLogger, method: str, line: str) -> str:
+    """The whole line, handlers' own fields included, without the secrets among the job's arguments."""
+    return hide_secrets(line)
 
 
 def add_job(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

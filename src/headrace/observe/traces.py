@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+import traceback
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -131,7 +132,7 @@ class Tracing(Middleware):
             if outcome in WRONG:
                 kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
                 span.set_attribute("error.type", kind)
-                span.record_exception(error)
+                span.record_exception(error, attributes=_said(context, error))
                 span.set_status(Status(StatusCode.ERROR, outcome))
             raise
         else:
@@ -163,6 +164,15 @@ class Tracing(Middleware):
         )
         span.set_status(Status(StatusCode.ERROR, ending.error["message"]))
         span.end(now_ns)
+
+
+def _said(context: Context, error: BaseException) -> dict[str, str]:
+    """What is told of an exception, without the secrets among the job's arguments."""
+    try:
+        message, trace = str(error), "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - its own methods may do anything
+        return {"exception.message": "(its message cannot be shown)", "exception.stacktrace": ""}
+    return {"exception.message": context.redact(message), "exception.stacktrace": context.redact(trace)}
 
 
 def _origin(job: RunningJob) -> tuple[TraceContext, list[Link]]:
