@@ -278,7 +278,7 @@ async def test_what_a_destination_refuses_is_sent_again(
         await until(lambda: hook.refused and mailbox.got, "one refuses, one takes it")
         await until(lambda: tables.value("select count(*) from headrace.alert_message") == 1, "only that is left")
         hook.refuses = False
-        tables.rows("update headrace.alert_message set next_at = now()")  # instead of 30 seconds
+        tables.rows("update headrace.alert_message set next_at = now()")  # instead of a minute
         await until(lambda: hook.got, "it takes it")
         await until(lambda: tables.value("select count(*) from headrace.alert_message") == 0, "nothing is left")
     assert len(mailbox.got) == 1

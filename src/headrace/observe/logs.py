@@ -81,11 +81,15 @@ def configure(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream or sys.stderr)
+    target = stream or sys.stderr
+    handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _drop_our_own, *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(log_format)],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_rendering(log_format, colours=target.isatty()),
+            ],
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
@@ -97,11 +101,9 @@ def _drop_our_own(logger: WrappedLogger, method: str, event: EventDict) -> Event
     return event
 
 
-def _rendering(log_format: Literal["json", "console"]) -> list[Processor]:
+def _rendering(log_format: Literal["json", "console"], *, colours: bool) -> list[Processor]:
     if log_format == "console":
-        return [
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
-        ]
+        return [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)]
     # Tracebacks as text, without the frames' variables: those may be secrets.
     return [
         structlog.processors.format_exc_info,
