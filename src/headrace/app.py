@@ -9,15 +9,25 @@ from uuid import UUID
 
 from headrace._app.asking import Asking
 from headrace._app.declaring import Declaring
+from headrace._doctor.database_rules import judge_database
+from headrace._doctor.reading import Reader
+from headrace._doctor.work_rules import judge_work
+from headrace._redact import Redactor, Secrets
 from headrace._store import enqueue as enqueue_store
 from headrace._store import workflows as workflow_store
 from headrace._store.foreign import SyncForeign, adapt, is_async
 from headrace._store.sql import query
 from headrace._store.stream import Stream, check_new
+from headrace.access import Access
+from headrace.audit import Audit
+from headrace.doctor import SEVERITIES, DatabaseReport, Finding
 from headrace.errors import ConfigurationError
-from headrace.job import Job, NewJob
+from headrace.history import History
+from headrace.job import Job, NewJob, State
 from headrace.limits import Breakers, Limits
 from headrace.middleware import enqueueing
+from headrace.operations import Operations
+from headrace.search import Search
 from headrace.started import StartedWorkflow, WorkflowInfo, not_found, workflow_info
 from headrace.workflow import as_workflow
 
@@ -40,6 +50,8 @@ class Headrace(Declaring, Asking):
             a fraction of a millisecond.
         handler_connections: How many connections `ctx.transaction()` may use in each worker process. 10: handlers that
             want more wait for each other.
+        secret_names: Names of arguments, and of fields of results and metadata, that are secret beside the usual ones
+            (password, token, api_key, …): they are shown nowhere. "iban" is also found in customer_iban and ibanOld.
 
     Nothing is opened before it is needed. `close` (or ``async with app``) closes everything.
     """
@@ -51,10 +63,42 @@ class Headrace(Declaring, Asking):
         schema: str = "headrace",
         max_connections: int = 4,
         handler_connections: int = 10,
+        secret_names: Sequence[str] = (),
     ) -> None:
-        super().__init__(url, schema=schema, max_connections=max_connections, handler_connections=handler_connections)
+        super().__init__(
+            url,
+            schema=schema,
+            max_connections=max_connections,
+            handler_connections=handler_connections,
+            secret_names=secret_names,
+        )
         self.limits = Limits(self.database)
         self.breakers = Breakers(self.database)
+        self.search = Search(self.database)
+        self.operations = Operations(self.database, self.search)
+        self.history = History(self.database)
+        self.audit = Audit(self.database)
+        self.access = Access(self.database)
+
+    # -- looking after it --
+
+    async def database_report(self) -> DatabaseReport:
+        """The server, what holds its horizon, tables, indexes, partitions and slots: read only, as any role.
+
+        Reads the sizes of all tables: some ten milliseconds.
+        """
+        return await Reader(await self.database()).report()
+
+    async def diagnose(self) -> list[Finding]:
+        """What is wrong, or about to be, and what to do about it; the worst first. Changes nothing.
+
+        Reads every unfinished job once (a million: half a second), and compares the schema with this version's.
+        """
+        reader = Reader(await self.database())
+        report = await reader.report()
+        work = await reader.work()
+        found = [*judge_database(report), *judge_work(work, report)]
+        return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
     # -- working --
 
@@ -73,6 +117,20 @@ class Headrace(Declaring, Asking):
         """Work off everything that is queued, here and now, and return: for tests and one-off commands."""
         await self._here()
         await self.worker(**({"heartbeat": "loop"} | options)).run_until_idle()
+
+    # -- showing --
+
+    async def redactor(self) -> Redactor:
+        """What hides secrets in jobs that are shown: ``(await app.redactor()).job(job)``.
+
+        It knows what workers have registered, and what this app's own code says. Make a new one for each answer: what
+        tasks keep secret may change with every deploy.
+        """
+        stored: dict[str, Secrets] = {}
+        for name, aliases, marks in await (await self._here()).database.rows("list_secrets"):
+            stored |= dict.fromkeys((name, *aliases), Secrets.from_json(marks))
+        declared = {name: self.find_task(name).secrets for name in self.task_names()}
+        return Redactor(stored, declared, self.secret_names)
 
     # -- enqueueing --
 
@@ -171,6 +229,22 @@ class Headrace(Declaring, Asking):
         if not records:
             raise not_found(workflow_id)
         return workflow_info(records[0])
+
+    async def list_workflows(
+        self, *, states: Sequence[State] | None = None, before: UUID | None = None, limit: int = 50
+    ) -> list[WorkflowInfo]:
+        """Workflows, the newest first.
+
+        Args:
+            states: Only those in one of these states: running, succeeded, failed, cancelled.
+            before: Only those that were started before this one: the next page.
+            limit: At most so many.
+        """
+        wanted = [state.value for state in states] if states else None
+        records = await (await self._here()).database.records(
+            "list_workflows", before=before, states=wanted, limit=limit
+        )
+        return [workflow_info(record) for record in records]
 
 
 def _new_jobs(jobs: Iterable[NewJob]) -> list[NewJob]:

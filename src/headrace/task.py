@@ -14,6 +14,7 @@ import uuid_utils
 
 from headrace._arguments import Arguments
 from headrace._pending import PendingArguments
+from headrace._redact import Secrets
 from headrace.errors import ConfigurationError
 from headrace.job import DEFAULT_OPTIONS, DependentJob, Job, NewJob, Unique, check_name
 from headrace.limits import Ageing, FairShare, Limit, describe
@@ -81,6 +82,7 @@ class Task(Generic[P, C, R]):
         name: The stable name that is stored with its jobs.
         handler: The function.
         settings: How its jobs are run.
+        secrets: What of its arguments and result must not be shown.
     """
 
     def __init__(self, app: Headrace, name: str, handler: Callable[..., Any], settings: TaskSettings) -> None:
@@ -89,6 +91,7 @@ class Task(Generic[P, C, R]):
         self.handler = handler
         self.settings = settings.check(name)
         self.arguments = Arguments(name, handler)
+        self.secrets = Secrets.of(self.arguments.kinds, self.arguments.returns, app.secret_names)
         self._options = DEFAULT_OPTIONS
         self._conn: Any = None
         self.__doc__ = handler.__doc__

@@ -13,10 +13,20 @@ from headrace._app.opening import Opening
 from headrace._store.foreign import SyncForeign, adapt, is_async
 from headrace._store.sql import query
 from headrace.context import is_running_here
-from headrace.errors import ConfigurationError, JobCancelled, JobFailed, JobNotFound, ResultTimeout
+from headrace.errors import (
+    ConfigurationError,
+    JobCancelled,
+    JobFailed,
+    JobNotFound,
+    ResultTimeout,
+    UnknownQueue,
+    did_you_mean,
+)
 from headrace.event import KEEP_EVENTS, EventInfo, emit_parameters
-from headrace.job import AttemptInfo, JobInfo, LogLine, State, StepInfo, check_words
-from headrace.limits import PauseInfo, explain
+from headrace.job import AttemptInfo, JobInfo, LogLine, State, StepInfo, check_words, job_info
+from headrace.limits import PauseInfo
+from headrace.serving import LOOKED_AT, QueueInfo, RunningJob, WorkerInfo
+from headrace.why import BOUND, LEASE_S, Why, explain
 
 
 class Asking(Opening):
@@ -73,13 +83,13 @@ class Asking(Opening):
         """
         found = await self.find_jobs([job_id])
         if not found:
-            raise JobNotFound(f"no job has the id {job_id}: it never existed, was deleted, or is out of retention")
+            raise _not_found(job_id)
         return found[0]
 
     async def find_jobs(self, job_ids: Sequence[UUID | str]) -> list[JobInfo]:
         """Those of these jobs that exist."""
         records = await (await self._here()).database.records("find_jobs", ids=_job_ids(job_ids))
-        return [_job_info(record) for record in records]
+        return [job_info(record) for record in records]
 
     async def cancel_jobs(self, job_ids: Sequence[UUID | str], reason: str = "cancelled") -> dict[UUID, str]:
         """Cancel jobs; for each, "cancelled", "requested" (it runs), "finished" or "unknown"."""
@@ -108,10 +118,22 @@ class Asking(Opening):
         rows = await (await self._here()).database.rows("delete_jobs", ids=_job_ids(job_ids))
         return [UUID(row[0]) for row in rows]
 
-    async def explain_wait(self, job_id: UUID | str) -> list[str]:
-        """What stops a queued job from starting, in words: pauses, and limits without a place for it; or nothing."""
-        records = await (await self._here()).database.records("explain_wait", id=_job_ids([job_id])[0])
-        return [explain(**record) for record in records]
+    async def why(self, job_id: UUID | str, *, tenant: str | None = None) -> Why:
+        """Why a job is where it is, each reason why it does not run, and what happens next.
+
+        Args:
+            job_id: Which.
+            tenant: Only if it is this tenant's, and without anything of other tenants' jobs. None: whosever it is.
+
+        Raises:
+            JobNotFound: No job (of this tenant) has this id.
+        """
+        records = await (await self._here()).database.records(
+            "explain_job", id=_job_ids([job_id])[0], tenant=tenant, lease_s=LEASE_S, bound=BOUND
+        )
+        if not records:
+            raise _not_found(job_id)
+        return explain(records[0])
 
     async def list_attempts(self, job_id: UUID | str) -> list[AttemptInfo]:
         """A job's attempts before its last, oldest first."""
@@ -151,7 +173,12 @@ class Asking(Opening):
     # -- pausing --
 
     async def pause(
-        self, queue: str | None = None, *, reason: str | None = None, until: datetime | timedelta | None = None
+        self,
+        queue: str | None = None,
+        *,
+        reason: str | None = None,
+        until: datetime | timedelta | None = None,
+        by: str | None = None,
     ) -> None:
         """Let no worker claim jobs of a queue, from its next claim on; running jobs go on.
 
@@ -159,6 +186,7 @@ class Asking(Opening):
             queue: Which; None: all of them.
             reason: Kept with the pause.
             until: When it ends by itself; None: when somebody resumes it.
+            by: Who pauses it, kept with it.
         """
         await (await self._here()).database.rows(
             "pause_queue",
@@ -166,6 +194,7 @@ class Asking(Opening):
             reason=reason,
             until=until if isinstance(until, datetime) else None,
             for_s=until.total_seconds() if isinstance(until, timedelta) else None,
+            by=by,
         )
 
     async def resume(self, queue: str | None = None) -> bool:
@@ -176,6 +205,77 @@ class Asking(Opening):
     async def list_pauses(self) -> list[PauseInfo]:
         """The pauses that last."""
         return [PauseInfo(**record) for record in await (await self._here()).database.records("list_pauses")]
+
+    # -- queues and workers --
+
+    async def now(self) -> datetime:
+        """The database's time, by which everything is due."""
+        return await (await self._here()).database.value("read_clock")  # type: ignore[no-any-return]
+
+    async def list_queues(self) -> list[QueueInfo]:
+        """All queues, by name, with how many unfinished jobs they have and who serves them."""
+        database = (await self._here()).database
+        pauses = {pause.queue: pause for pause in await self.list_pauses()}
+        records = await database.records("list_queues", bound=LOOKED_AT)
+        return [QueueInfo(**record, pause=pauses.get(record["name"], pauses.get(""))) for record in records]
+
+    async def set_queue(self, name: str, **settings: int | None) -> None:
+        """Change a queue's settings; workers follow within seconds. What is not given stays.
+
+        Args:
+            name: The queue.
+            settings: `concurrency`, places in each worker (0 stops the queue, None: as workers were started);
+                `max_queued`, beyond which enqueueing is refused (None: no bound).
+
+        Raises:
+            UnknownQueue: There is none of this name.
+            ConfigurationError: A setting is unknown, or negative.
+        """
+        for setting, bound in settings.items():
+            if setting not in ("concurrency", "max_queued"):
+                raise ConfigurationError(f'a queue has no setting "{setting}", only concurrency and max_queued')
+            if bound is not None and bound < 0:
+                raise ConfigurationError(f'queue "{name}": {setting} must not be negative, as {bound} is')
+        database = (await self._here()).database
+        known = [queue.name for queue in await self.list_queues()]
+        if name not in known:
+            raise UnknownQueue(f'there is no queue "{name}". {did_you_mean(name, known)}')
+        await database.rows(
+            "set_queue",
+            name=name,
+            concurrency=settings.get("concurrency"),
+            max_queued=settings.get("max_queued"),
+            clear=[setting for setting, bound in settings.items() if bound is None],
+        )
+
+    async def list_workers(self) -> list[WorkerInfo]:
+        """All workers that hold a lease, the oldest first."""
+        return [WorkerInfo(**record) for record in await (await self._here()).database.records("list_workers")]
+
+    async def drain_worker(self, worker_id: int) -> bool:
+        """Let a worker claim no more, and end when its jobs have; its supervisor, if it has one, starts another.
+
+        Returns:
+            Whether there is one of this id.
+        """
+        await (await self._here()).database.rows("drain_worker", worker_id=worker_id)
+        return any(worker.id == worker_id for worker in await self.list_workers())
+
+    async def list_running(self, *, tenant: str | None = None, limit: int = 500) -> list[RunningJob]:
+        """Jobs that run now, those that have run longest first.
+
+        Args:
+            tenant: Only those of this tenant.
+            limit: At most so many.
+        """
+        records = await (await self._here()).database.records(
+            "list_running", bound=LOOKED_AT, tenant=tenant, limit=limit
+        )
+        return [RunningJob(**record | {"id": UUID(record["id"])}) for record in records]
+
+
+def _not_found(job_id: UUID | str) -> JobNotFound:
+    return JobNotFound(f"no job has the id {job_id}: it never existed, was deleted, or is out of retention")
 
 
 def _job_ids(given: Sequence[UUID | str]) -> list[str]:
@@ -190,9 +290,3 @@ def _job_ids(given: Sequence[UUID | str]) -> list[str]:
         raise JobNotFound(
             f"not all of these are ids of jobs, which are UUIDs: {', '.join(map(str, given))[:200]}"
         ) from None
-
-
-def _job_info(record: dict[str, Any]) -> JobInfo:
-    return JobInfo(
-        **(record | {"id": UUID(record["id"]), "state": State(record["state"]), "args": record["args"] or {}})
-    )

@@ -60,6 +60,7 @@ class Claims:
     Attributes:
         claimed: How many jobs came.
         calls: With how many statements.
+        left: So many more jobs may be claimed; None: no bound.
     """
 
     def __init__(
@@ -92,6 +93,9 @@ class Claims:
         self._doubt = False
         self._claiming = asyncio.Lock()
         self._told: tuple[Any, ...] | None = None  # the first row of a limited claim, which is no job
+        self.left: int | None = None
+        self._turn = 0
+        self._cut = False  # queues were left out, since few jobs are left to claim
         self.suspect: Attempt | None = None
         self.suspect_over = asyncio.Event()
 
@@ -165,7 +169,8 @@ class Claims:
                 wait_s = self._timings.first_poll_s
                 await asyncio.sleep(0)
             else:
-                wait_s = self._timings.first_poll_s if claimed else min(wait_s * 2, self._timings.longest_poll_s)
+                again = claimed or self._cut
+                wait_s = self._timings.first_poll_s if again else min(wait_s * 2, self._timings.longest_poll_s)
                 opens_s = self.limited.opens_s
                 if await self._work_comes(wait_s if opens_s is None else min(wait_s, opens_s + _BUSY_S)):
                     wait_s = self._timings.first_poll_s
@@ -195,7 +200,13 @@ class Claims:
             await self.place_freed()
 
     def _free_places(self) -> dict[str, int]:
-        return {name: places - self._taken[name] for name, places in self.places.items() if places > self._taken[name]}
+        free = {name: places - self._taken[name] for name, places in self.places.items() if places > self._taken[name]}
+        if self.left is None:
+            return free
+        self._turn += 1
+        shared = share_out(free, self.left, self._turn)
+        self._cut = len(shared) < len(free)
+        return shared
 
     async def _try_to_claim(self, free: dict[str, int]) -> int:
         """Claim for the free places; how many jobs came."""
@@ -229,7 +240,7 @@ class Claims:
     async def _claim_limited(self, free: dict[str, int], *, suspects: bool = False) -> int:
         def learn(rows: list[tuple[Any, ...]]) -> None:
             if not suspects:
-                self.limited.learn(self._told)
+                self.limited.learn(self._told, filled=len(rows) >= sum(free.values()))
 
         parameters = self.limited.parameters(free, suspects=suspects)
         return await self._claim_with("claim_limited_jobs", learn, **parameters)
@@ -248,6 +259,8 @@ class Claims:
         async with self._claiming:
             if self._doubt:
                 await self._hand_back_unheld()
+            if self.left == 0:  # since the free places were counted
+                return 0
             try:
                 rows = await self._database.rows(
                     TIMED[query] if timed else query, CLAIM_DEADLINE_S, worker_id=self._runner.worker_id, **parameters
@@ -259,6 +272,8 @@ class Claims:
             rows.sort(key=LINE_ORDER)
             if learn is not None:
                 learn(rows)
+            if self.left is not None:
+                self.left -= len(rows)
             for row in rows:
                 self._take(_timed(row) if timed else Attempt(row))
         self.calls += 1
@@ -343,6 +358,17 @@ def _timed(row: tuple[Any, ...]) -> Attempt:
     attempt = Attempt(row[:COLUMNS])
     attempt.wait_s = max(0.0, row[COLUMNS] or 0.0)  # null: it has only just come
     return attempt
+
+
+def share_out(free: dict[str, int], most: int, turn: int) -> dict[str, int]:
+    """So many of these places, about as many of each queue; which queues come first changes with the turn."""
+    start = turn % (len(free) or 1)
+    names = [*free][start:] + [*free][:start]
+    shared: dict[str, int] = {}
+    for place, name in enumerate(names):
+        shared[name] = min(free[name], -(-most // (len(names) - place)))
+        most -= shared[name]
+    return {name: places for name, places in shared.items() if places}
 
 
 def claim_parameters(places: dict[str, int], marks: Marks) -> dict[str, str | None]:

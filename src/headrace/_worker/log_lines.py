@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Literal, Protocol
 
-from headrace.context import current_context, is_running_here
+from headrace.context import current_context, hide_secrets, is_running_here
 from headrace.errors import ConfigurationError
 
 LogFormat = Literal["plain", "console", "json"]
@@ -37,9 +37,9 @@ class LogLines(logging.Formatter):
         self.who = who
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, and the traceback if there is one."""
+        """The line, and the traceback if there is one; what a handler says, without its arguments' secrets."""
         record.who = self.who
-        return super().format(record)
+        return hide_secrets(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
         """The line; one that a handler wrote ends with its job."""

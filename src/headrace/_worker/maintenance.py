@@ -15,9 +15,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from headrace import access
 from headrace._store.migrate import DAYS_AHEAD
 from headrace._worker.loops import Loop
+from headrace._worker.operating import Operating
 from headrace._worker.promoter import CHUNK, Promoter
+from headrace._worker.rollups import Rollups
 from headrace._worker.ticker import Ticker
 from headrace._worker.waiting import Waiting
 
@@ -64,12 +67,23 @@ class Maintenance:
         self.rescue = Loop("looking for dead workers", timings.look_s, self._rescue)
         self.housekeeping = Loop("housekeeping", timings.housekeeping_s, self._keep_house)
         self.waiting = Loop("releasing jobs that wait for events", timings.watch_s, Waiting(database).release)
+        self.operating = Loop("doing operations", timings.watch_s, Operating(database).operate)
+        self.history = Loop("counting what has ended", timings.history_s, Rollups(database, timings).count)
         self.unpark = Loop("releasing parked jobs", timings.watch_s, self._unpark)
 
     @property
     def loops(self) -> list[Loop]:
         """All of them."""
-        return [self.promote, self.ticking, self.rescue, self.housekeeping, self.waiting, self.unpark]
+        return [
+            self.promote,
+            self.ticking,
+            self.rescue,
+            self.housekeeping,
+            self.waiting,
+            self.operating,
+            self.history,
+            self.unpark,
+        ]
 
     async def _rescue(self) -> None:
         dead = self._find_dead(dict(await self._database.rows("list_beats")))
@@ -107,6 +121,11 @@ class Maintenance:
         await self._create_partitions()
         for name in ("prune_aged", "prune_counted", "delete_expired_keys", "prune_ticks", "prune_gates"):
             await self._database.rows(name, 60.0, now=None, chunk=CHUNK)
+        await self._database.rows("prune_rollups", 60.0, now=None)
+        await self._database.rows("drop_audit_partitions", now=None)
+        await self._database.rows(
+            "prune_access", idle_s=access.IDLE.total_seconds(), absolute_s=access.ABSOLUTE.total_seconds()
+        )
         await self._database.rows("prune_workflows", 60.0, now=None, chunk=WORKFLOWS)
         while len(await self._database.rows("delete_expired_events", now=None, chunk=CHUNK)) == CHUNK:
             pass

@@ -87,11 +87,12 @@ class PipeReporter:
         self._connections = connections
 
     def progress(self, done: float, total: float | None, message: str | None) -> None:
-        self._attempt.progress = tidy_progress(done, total, message)
+        said = message if message is None else self._attempt.hide(str(message))
+        self._attempt.progress = tidy_progress(done, total, said)
         self._pipe.say({"progress": self._attempt.progress})
 
     def log(self, level: str, message: str) -> None:
-        self._pipe.say({"log": tidy_line(level, message)})
+        self._pipe.say({"log": tidy_line(level, self._attempt.hide(str(message)))})
 
     def transaction(self, session: Any) -> Fenced:
         write = self._pipe.write_reports
@@ -101,6 +102,9 @@ class PipeReporter:
 
     def set_result(self, value: Any) -> None:
         self._attempt.result = self._attempt.succeeded(value).result
+
+    def hide(self, text: str) -> str:
+        return self._attempt.hide(text)
 
     def steps(self) -> Steps:
         return Steps(self._attempt, self._worker_id, self._step_store(), self._connections)

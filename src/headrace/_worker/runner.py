@@ -77,6 +77,9 @@ class AttemptReporter:
     def set_result(self, value: Any) -> None:
         self._attempt.result = self._attempt.succeeded(value).result
 
+    def hide(self, text: str) -> str:
+        return self._attempt.hide(text)
+
     def steps(self) -> Steps:
         return Steps(self._attempt, self._runner.worker_id, self._runner.step_store, self._runner.connections)
 
@@ -287,6 +290,8 @@ class Runner:
         if attempt.on_cancel is not None:
             attempt.on_cancel()
             return
+        if not self._heart.outlives:
+            return  # what it returns counts
         # A thread cannot be stopped. Its outcome is recorded when this process, and so the thread, is gone.
         _log.error(
             "job %s of task %s runs in a thread and is past its time-out of %g s: this worker drains and is replaced",
@@ -316,7 +321,7 @@ class Runner:
         self._ask_to_stop(attempt, "the worker shuts down")
         if attempt.on_cancel is not None:
             attempt.on_cancel()
-        else:
+        elif self._heart.outlives:
             self._bury(attempt, attempt.handed_back())
 
     def _bury(self, attempt: Attempt, settle: Settle) -> None:

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
 
 DEFAULT_CONCURRENCY = 100
+DEPLOY = "HEADRACE_DEPLOY"
+"""What was deployed, in the environment: a version, a commit. Charts show when workers first started with it."""
 ENGINE_CONNECTIONS = 5
 """Claim, settle, reports, maintenance, and one to spare. Handlers and the listener have their own."""
 _IDLE_LOOK_S = 0.005
@@ -194,6 +196,8 @@ class Worker:
         await self.database.rows("register_queues", queues=json.dumps(declared))
         if limits := self.app.declared_limits():
             await self.database.rows("register_limits", limits=json.dumps(limits))
+        if label := os.environ.get(DEPLOY):
+            await self.database.rows("mark_deploy", label=label, by=socket.gethostname(), by_worker=True, at=None)
         self.id = await self.database.value(
             "register_worker",
             host=socket.gethostname(), pid=os.getpid(), version=headrace.__version__, queues=json.dumps(self.queues),
@@ -288,10 +292,17 @@ class Worker:
         self.claims.set_places(self.queues | {n: p for n, p in stored.items() if n in self.queues and p is not None})
 
     async def _check_lease(self) -> None:
-        """Notice a lost lease when the guardian, which should have ended this process by then, is stuck itself."""
+        """Drain if an operator says so.
+
+        And notice a lost lease when the guardian, which should have ended this process by then, is stuck itself.
+        """
         now = time.monotonic()
-        if await self.database.value("has_lease", worker_id=self.id):
+        draining = await self.database.value("has_lease", worker_id=self.id)
+        if draining is not None:
             self._lease_seen_at = now
+            if draining and not self.stopping.is_set():
+                _log.info("asked to drain: this worker claims no more, and ends when its jobs have")
+                self.stop()
         elif now - self._lease_seen_at > self.timings.lease_s:
             self._lose_lease(LeaseLost("the lease was ended by another worker"))
 
@@ -369,4 +380,4 @@ def _registration(task: Any) -> dict[str, Any]:
     for state in ("succeeded", "failed", "cancelled"):
         keep = getattr(retention, state)
         row |= {f"{state}_age_s": keep.age.total_seconds(), f"{state}_count": keep.count}
-    return row
+    return row | {"aliases": settings.aliases, "secrets": task.secrets.as_json()}

@@ -116,5 +116,11 @@ def read_bound(text: str | int) -> int | None:
     return int(text)
 
 
-JobIds = Annotated[list[UUID], typer.Argument(metavar="ID...", parser=read_job_id, help="Ids of jobs.")]
+JobIds = Annotated[
+    list[UUID] | None, typer.Argument(metavar="ID...", parser=read_job_id, help="Ids of jobs.", show_default=False)
+]
+FilterText = Annotated[
+    str,
+    typer.Argument(metavar="FILTER", help="Which jobs, such as 'state:failed task:billing.*'; see docs/filters.md."),
+]
 WorkflowId = Annotated[UUID, typer.Argument(metavar="ID", parser=read_workflow_id, help="The workflow's id.")]
