@@ -18,6 +18,8 @@ from headrace.observe import vitals
 from headrace.observe.database_metrics import MOST_NAMES, OTHER, database_registry
 from headrace.observe.metrics import WorkerMetrics, expose, metrics_router, render
 from headrace.observe.vitals import CachedVitals
+from headrace.web import web_app
+from headrace.web.access import Role
 from tests.observe.commands import free_port
 from tests.worker.helpers import until, working
 
@@ -279,3 +281,16 @@ async def test_what_is_dear_is_asked_seldom(app: Headrace, monkeypatch: pytest.M
     clock[0] += 0.2
     assert await cached.read(database) is not first
     assert asked == 3
+
+
+async def test_serve_has_them_for_who_may_look(app: Headrace) -> None:
+    """Under /metrics, with a viewer's key of all tenants; for nobody else."""
+    web = web_app(app)
+    key = await app.access.create_key("prometheus", role=Role.VIEWER)
+    of_acme = await app.access.create_key("acme", role=Role.VIEWER, tenant="acme")
+    async with AsyncClient(transport=ASGITransport(web), base_url="http://test") as client:
+        assert (await client.get("/metrics")).status_code == 401
+        answer = await client.get("/metrics", headers={"Authorization": f"Bearer {key}"})
+        assert value(samples(answer.text), "headrace_database_up") == 1
+        refused = await client.get("/metrics", headers={"Authorization": f"Bearer {of_acme}"})
+        assert refused.status_code == 403
