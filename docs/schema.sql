@@ -3387,7 +3387,7 @@ CREATE TABLE headrace.alert (
 
 CREATE TABLE headrace.alert_look (
     only_row boolean DEFAULT true NOT NULL,
-    looked_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    next_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     CONSTRAINT alert_look_only_row_check CHECK (only_row)
 );
 

@@ -47,10 +47,10 @@ READS_EVERYTHING = {
     "list_schedules": "what is next of all tenants",
 }
 SMALL = {
-    "beat_workers", "copy_jobs", "create_partitions", "create_partitions_now", "drain_worker", "drop_partition", "end_lease", "has_lease",
+    "beat_workers", "copy_jobs", "create_partitions", "create_partitions_now", "drain_worker", "drop_partition", "end_lease", "lose_lease", "has_lease",
     "list_beats", "list_objects", "list_partitions", "list_queue_settings", "list_workers", "list_writers", "read_backend_pid", "read_clock", "read_instance",
     "register_queues", "register_tasks", "register_worker", "set_queue", "declare_schedules", "delete_schedule", "write_schedule",
-    "record_alerts", "take_alert_look", "take_alert_messages", "delete_alert_message", "list_alerts", "register_limits", "list_limits", "list_breakers", "list_pauses", "prune_gates", "set_limit", "remove_limit", "force_breaker",
+    "record_alerts", "take_alert_look", "postpone_alert_look", "take_alert_messages", "delete_alert_message", "list_alerts", "register_limits", "list_limits", "list_breakers", "list_pauses", "prune_gates", "set_limit", "remove_limit", "force_breaker",
     "pause_queue", "resume_queue", "lock_migrations", "has_version_table", "create_version_table", "record_version", "read_version",
     "list_checksums", "read_functions_checksum", "list_function_bodies", "read_identity", "has_role", "has_database",
     "take_operation", "give_back_operation", "fail_operation", "start_operation", "cancel_operation", "list_operations", "bound_time",

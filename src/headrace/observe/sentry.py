@@ -3,19 +3,21 @@
 Each attempt has an isolation scope with the tags job_id, task, queue and attempt (and tenant), so that whatever else
 the handler reports, logs at level error included, carries them too. Nothing is reported twice: what headrace itself
 logs of an attempt's end is no event, and an exception that the handler logs before it raises it is one event, Sentry's
-own doing. Arguments are never sent, and those that are secret are hidden in what is.
+own doing. Arguments are never sent, and what the task marks as secret among them is hidden wherever it stands, in
+local variables, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import sentry_sdk
 from sentry_sdk.integrations.logging import ignore_logger
+from sentry_sdk.utils import AnnotatedValue, safe_repr
 
+from headrace.context import hide_secrets
 from headrace.middleware import Middleware
 from headrace.observe.judging import WRONG, Inside, judge, runs_in_child
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from headrace.middleware import Ending
 
 FLUSH_S = 2.0
-_OURS = frozenset({"contexts", "event_id", "level", "modules", "platform", "sdk", "tags", "timestamp", "type"})
 _LEVELS: dict[str, Literal["warning", "error"]] = {"retried": "warning", "failed": "error"}
 
 
@@ -52,7 +53,7 @@ class Reporting(Middleware):
         """The attempt's scope."""
         with sentry_sdk.isolation_scope() as scope:
             _describe(scope, context.job)
-            scope.add_event_processor(partial(_hide, context))
+            scope.add_event_processor(_hide)
             self._inside.enter(context.job)
             try:
                 return await call_next()
@@ -78,25 +79,25 @@ class Reporting(Middleware):
             sentry_sdk.capture_event({"level": _LEVELS[ending.outcome], "exception": {"values": [exception]}})
 
 
-def _hide(context: Context, event: Any, hint: Any) -> Any:
-    """An event without the secrets among the job's arguments; without frames' variables, of which any may hold one."""
-    for exception in (event.get("exception") or {}).get("values") or ():
-        for frame in (exception.get("stacktrace") or {}).get("frames") or ():
-            frame.pop("vars", None)
-    return {name: value if name in _OURS else _without_secrets(context, value) for name, value in event.items()}
+def _hide(event: Any, hint: dict[str, Any]) -> Any:
+    """An event without the secrets among the arguments of the job that runs here."""
+    return _hide_in(event)
 
 
-def _without_secrets(context: Context, value: Any) -> Any:
+def _hide_in(value: Any) -> Any:
     match value:
         case str():
-            return context.redact(value)
+            return hide_secrets(value)
         case dict():
-            return {name: _without_secrets(context, item) for name, item in value.items()}
+            return {key: _hide_in(item) for key, item in value.items()}
         case list() | tuple():
-            return [_without_secrets(context, item) for item in value]
+            return [_hide_in(item) for item in value]
+        case AnnotatedValue():
+            return AnnotatedValue(_hide_in(value.value), value.metadata)
         case None | bool() | int() | float() | datetime():
             return value
-    return context.redact(str(value))
+        case _:  # it would be sent as this
+            return hide_secrets(safe_repr(value))
 
 
 def _describe(scope: sentry_sdk.Scope, job: RunningJob) -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-import traceback
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,8 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import headrace
+from headrace._worker.attempt import describe_error
+from headrace.context import hide_secrets
 from headrace.middleware import Middleware
 from headrace.observe.judging import WRONG, Inside, judge, runs_in_child
 
@@ -81,12 +82,19 @@ class Tracing(Middleware):
             token = _single.set(span)
             try:
                 yield
+            except BaseException as error:
+                span.set_attribute("error.type", _name_of(error))
+                span.set_status(Status(StatusCode.ERROR))
+                raise
             finally:
                 _single.reset(token)
 
     def _send(self, name: str, attributes: dict[str, Any]) -> AbstractContextManager[Span]:
         about = _operation("send") | attributes
-        return self._tracer.start_as_current_span(name, kind=SpanKind.PRODUCER, attributes=about)
+        # What the error says may be an argument. Whoever catches it, or the span above, has it anyway.
+        return self._tracer.start_as_current_span(
+            name, kind=SpanKind.PRODUCER, attributes=about, record_exception=False, set_status_on_exception=False
+        )
 
     def on_enqueue(self, job: NewJob) -> NewJob:
         """Give the job the context of the span in which it is made."""
@@ -130,9 +138,15 @@ class Tracing(Middleware):
             outcome, error = judge(self._app, context, raised)
             span.set_attribute("headrace.outcome", outcome)
             if outcome in WRONG:
-                kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-                span.set_attribute("error.type", kind)
-                span.record_exception(error, attributes=_said(context, error))
+                span.set_attribute("error.type", _name_of(error))
+                described = describe_error(error)
+                span.record_exception(
+                    error,
+                    {
+                        "exception.message": hide_secrets(described["message"]),
+                        "exception.stacktrace": hide_secrets(described["traceback"]),
+                    },
+                )
                 span.set_status(Status(StatusCode.ERROR, outcome))
             raise
         else:
@@ -166,15 +180,6 @@ class Tracing(Middleware):
         span.end(now_ns)
 
 
-def _said(context: Context, error: BaseException) -> dict[str, str]:
-    """What is told of an exception, without the secrets among the job's arguments."""
-    try:
-        message, trace = str(error), "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001 - its own methods may do anything
-        return {"exception.message": "(its message cannot be shown)", "exception.stacktrace": ""}
-    return {"exception.message": context.redact(message), "exception.stacktrace": context.redact(trace)}
-
-
 def _origin(job: RunningJob) -> tuple[TraceContext, list[Link]]:
     """Below what an attempt's span is, and to what it is linked."""
     carrier = job.metadata.get(CARRIER)
@@ -185,6 +190,10 @@ def _origin(job: RunningJob) -> tuple[TraceContext, list[Link]]:
     if not origin.is_valid:
         return TraceContext(), []
     return (TraceContext(), [Link(origin)]) if carrier.get("batch") else (extracted, [])
+
+
+def _name_of(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
 
 
 def _operation(name: str) -> dict[str, Any]:

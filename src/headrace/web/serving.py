@@ -24,7 +24,10 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Mount
+from uvicorn.config import LOGGING_CONFIG
 
+from headrace._worker.log_lines import LogFormat, log_to_stderr
+from headrace._worker.services import run_services
 from headrace.errors import ConfigurationError
 from headrace.web.application import web_app
 
@@ -53,6 +56,7 @@ class Serving:
         cors_origins: Whose pages may call the API.
         drain_s: How long requests may take to finish at the end.
         log_level: As logging knows it.
+        log_format: How lines look: plain is uvicorn's own way; see `headrace.observe.logs` for console and json.
     """
 
     target: str
@@ -63,6 +67,7 @@ class Serving:
     cors_origins: tuple[str, ...] = ()
     drain_s: float = 10.0
     log_level: str = "info"
+    log_format: LogFormat = "plain"
 
     @property
     def is_loopback(self) -> bool:
@@ -85,6 +90,8 @@ def serve_app(app: Headrace, serving: Serving) -> None:
 
 
 async def _serve(app: Headrace, serving: Serving) -> None:
+    if serving.log_format != "plain":
+        log_to_stderr(serving.log_level, "server", serving.log_format)
     async with app:
         await refuse_strangers(app, serving)
         await _serve_open(app, serving)
@@ -96,6 +103,7 @@ async def _serve_open(app: Headrace, serving: Serving) -> None:
         sys.stderr.write(f"serving {serving.target} at {address}/  (API: {address}/api/v1, Ctrl-C stops it)\n")
         sys.stderr.flush()
         worker = await _start_worker(app, serving) if serving.with_worker else None
+        services = asyncio.create_task(run_services(app))
         web = web_app(app, cors_origins=serving.cors_origins)
         try:
             running = server(outermost(web, serving), serving)
@@ -103,6 +111,8 @@ async def _serve_open(app: Headrace, serving: Serving) -> None:
             await running.serve(sockets=[listening])
         finally:
             await web.state.live.close()
+            services.cancel()
+            await asyncio.gather(services, return_exceptions=True)
             if worker is not None:
                 await _stop(worker)
 
@@ -154,6 +164,7 @@ def server(served: ASGIApp, serving: Serving) -> Server:
         uvicorn.Config(
             served,
             log_level=serving.log_level,
+            log_config=LOGGING_CONFIG if serving.log_format == "plain" else None,
             lifespan="off",
             server_header=False,
             proxy_headers=False,  # who asks is who connects: another's word for it lets strangers in
@@ -179,6 +190,7 @@ def _listen(serving: Serving) -> socket.socket:
         listening = socket.socket(family, kind)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen()  # whoever reads the address may connect at once, and is served when we are ready
     except OSError as error:
         raise ConfigurationError(f"cannot listen on {serving.host}, port {serving.port}: {error.strerror}") from error
     return listening
@@ -193,6 +205,7 @@ async def _start_worker(app: Headrace, serving: Serving) -> asyncio.subprocess.P
     app.worker()  # refuses apps without tasks
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "headrace", "worker", serving.target, "--log-level", serving.log_level,
+        "--log-format", serving.log_format,
         start_new_session=True,  # Ctrl-C is for us to pass on
         env=os.environ | {"HEADRACE_URL": app.url},  # an embedded server is ours to stop
     )  # fmt: skip
