@@ -18,6 +18,7 @@ from headrace.errors import ConfigurationError
 from headrace.job import Job, NewJob
 from headrace.limits import Breakers, Limits
 from headrace.started import StartedWorkflow, WorkflowInfo, not_found, workflow_info
+from headrace.webhooks import Webhooks
 from headrace.workflow import as_workflow
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Headrace(Declaring, Asking):
         super().__init__(url, schema=schema, max_connections=max_connections, handler_connections=handler_connections)
         self.limits = Limits(self.database)
         self.breakers = Breakers(self.database)
+        self.webhooks = Webhooks(self)
 
     # -- working --
 

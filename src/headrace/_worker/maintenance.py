@@ -16,10 +16,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from headrace._store.migrate import DAYS_AHEAD
+from headrace._worker.deliveries import Deliveries
 from headrace._worker.loops import Loop
 from headrace._worker.promoter import CHUNK, Promoter
 from headrace._worker.ticker import Ticker
 from headrace._worker.waiting import Waiting
+from headrace.webhooks import WEBHOOK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,11 +61,13 @@ class Maintenance:
         self.housekeeping = Loop("housekeeping", timings.housekeeping_s, self._keep_house)
         self.waiting = Loop("releasing jobs that wait for events", timings.watch_s, Waiting(database).release)
         self.unpark = Loop("releasing parked jobs", timings.watch_s, self._unpark)
+        self.deliveries = Loop("enqueueing deliveries of webhooks", timings.watch_s, Deliveries(database).enqueue)
 
     @property
     def loops(self) -> list[Loop]:
-        """All of them."""
-        return [self.promote, self.ticking, self.rescue, self.housekeeping, self.waiting, self.unpark]
+        """All of them that this worker's app needs."""
+        loops = [self.promote, self.ticking, self.rescue, self.housekeeping, self.waiting, self.unpark]
+        return [*loops, self.deliveries] if WEBHOOK in self._tasks else loops
 
     async def _rescue(self) -> None:
         dead = self._find_dead(dict(await self._database.rows("list_beats")))

@@ -21,6 +21,7 @@ from headrace.web.api import (
     schedule_tenants,
     schedules,
     tasks,
+    webhooks,
     workers,
     workflows,
 )
@@ -40,6 +41,7 @@ for _noun in (
     workers,
     run_once,
     live,
+    webhooks,
     health,
     about,
 ):

@@ -29,6 +29,7 @@ _TAGS = {
     "workflows": "Jobs that wait for other jobs.",
     "events": "Something named that has happened, and that jobs wait for.",
     "workers": "Every process that runs jobs.",
+    "webhooks": "Who is told, over HTTP, of jobs that have finished.",
     "live": "What changes, as it changes.",
     "health": "For probes, and for people.",
     "about": "What runs here, and who asks.",

@@ -59,6 +59,7 @@ _STATUSES: tuple[tuple[type[errors.HeadraceError], HTTPStatus], ...] = (
     (errors.UnknownQueue, HTTPStatus.NOT_FOUND),
     (errors.UnknownSchedule, HTTPStatus.NOT_FOUND),
     (errors.UnknownLimit, HTTPStatus.NOT_FOUND),
+    (errors.UnknownWebhook, HTTPStatus.NOT_FOUND),
     (errors.JobNotFound, HTTPStatus.NOT_FOUND),
     (errors.WorkflowNotFound, HTTPStatus.NOT_FOUND),
     (errors.DuplicateJob, HTTPStatus.CONFLICT),
