@@ -1,8 +1,12 @@
 """Background jobs for Python on PostgreSQL."""
 
+from headrace._redact import Secret
+from headrace.access import Role
 from headrace.app import Headrace
+from headrace.audit import AuditEntry, acting
 from headrace.context import Context, current_context, inject
 from headrace.errors import (
+    AccessError,
     AnswerLost,
     AppClosed,
     ConfigurationError,
@@ -12,8 +16,10 @@ from headrace.errors import (
     EmbeddedError,
     EnqueueError,
     EventTimeout,
+    FilterError,
     HeadraceError,
     InvalidArguments,
+    InvalidPassword,
     JobCancelled,
     JobError,
     JobFailed,
@@ -22,12 +28,17 @@ from headrace.errors import (
     QueueFull,
     ResultTimeout,
     SchemaError,
+    SignInRefused,
     StepError,
     StepsChanged,
+    TooManyTries,
+    UnknownKey,
     UnknownLimit,
+    UnknownOperation,
     UnknownQueue,
     UnknownSchedule,
     UnknownTask,
+    UnknownUser,
     WorkerError,
     WorkflowFailed,
     WorkflowNotFound,
@@ -35,27 +46,33 @@ from headrace.errors import (
     WrongDatabase,
 )
 from headrace.event import EventInfo
+from headrace.filter import Filter
 from headrace.flags import EnvironmentFlags, Flags, OpenFeatureFlags
 from headrace.job import AttemptInfo, Job, JobInfo, JobOptions, LogLine, NewJob, State, StepInfo, Unique
 from headrace.limits import Breaker, Concurrency, LimitInfo, Order, RateLimit
 from headrace.middleware import Middleware
+from headrace.operations import Operation
 from headrace.outcomes import Cancel, Fail, Outcome, Snooze, Suspended
 from headrace.retention import Keep, Retention
 from headrace.retry import Retry
 from headrace.rollout import Rollout
 from headrace.schedule import Schedule, ScheduleTenant, Tick, Upcoming
 from headrace.schedules import Schedules
+from headrace.search import Estimate, FailureGroup, JobPage
 from headrace.started import StartedWorkflow, WorkflowInfo, WorkflowNode
 from headrace.task import Task
 from headrace.trigger import RolloutMode, RolloutResult, Trigger
+from headrace.why import Reason, Why
 from headrace.workflow import Batch, Chain, Group, Workflow, chain, group, previous
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessError",
     "AnswerLost",
     "AppClosed",
     "AttemptInfo",
+    "AuditEntry",
     "Batch",
     "Breaker",
     "Cancel",
@@ -69,14 +86,19 @@ __all__ = [
     "EmbeddedError",
     "EnqueueError",
     "EnvironmentFlags",
+    "Estimate",
     "EventInfo",
     "EventTimeout",
     "Fail",
+    "FailureGroup",
+    "Filter",
+    "FilterError",
     "Flags",
     "Group",
     "Headrace",
     "HeadraceError",
     "InvalidArguments",
+    "InvalidPassword",
     "Job",
     "JobCancelled",
     "JobError",
@@ -84,6 +106,7 @@ __all__ = [
     "JobInfo",
     "JobNotFound",
     "JobOptions",
+    "JobPage",
     "Keep",
     "LeaseLost",
     "LimitInfo",
@@ -91,13 +114,16 @@ __all__ = [
     "Middleware",
     "NewJob",
     "OpenFeatureFlags",
+    "Operation",
     "Order",
     "Outcome",
     "QueueFull",
     "RateLimit",
+    "Reason",
     "ResultTimeout",
     "Retention",
     "Retry",
+    "Role",
     "Rollout",
     "RolloutMode",
     "RolloutResult",
@@ -105,6 +131,8 @@ __all__ = [
     "ScheduleTenant",
     "Schedules",
     "SchemaError",
+    "Secret",
+    "SignInRefused",
     "Snooze",
     "StartedWorkflow",
     "State",
@@ -114,13 +142,18 @@ __all__ = [
     "Suspended",
     "Task",
     "Tick",
+    "TooManyTries",
     "Trigger",
     "Unique",
+    "UnknownKey",
     "UnknownLimit",
+    "UnknownOperation",
     "UnknownQueue",
     "UnknownSchedule",
     "UnknownTask",
+    "UnknownUser",
     "Upcoming",
+    "Why",
     "WorkerError",
     "Workflow",
     "WorkflowFailed",
@@ -130,6 +163,7 @@ __all__ = [
     "WorkflowOver",
     "WrongDatabase",
     "__version__",
+    "acting",
     "chain",
     "current_context",
     "group",

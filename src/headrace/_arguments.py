@@ -33,16 +33,21 @@ class Arguments:
     Attributes:
         context_names: Parameters that receive the `Context`.
         injected: Parameters that receive what the app's lifespan provides, by type.
+        kinds: The annotations of the parameters that callers give.
+        returns: The annotation of what the handler returns.
     """
 
     def __init__(self, task_name: str, handler: Callable[..., Any]) -> None:
         self.task_name = task_name
         self.context_names: list[str] = []
         self.injected: dict[str, Any] = {}
+        self.kinds: dict[str, Any] = {}
         self._names: list[str] = []
         self._positional_only: dict[str, Any] = {}
         fields: dict[str, Any] = {}
-        for parameter in _parameters(task_name, handler):
+        signature = _signature(task_name, handler)
+        self.returns = signature.return_annotation
+        for parameter in signature.parameters.values():
             self._add(parameter, fields)
         self._fields = fields
         self._partial: dict[frozenset[str], Arguments] = {}
@@ -72,7 +77,7 @@ class Arguments:
             return
         if parameter.kind is not parameter.KEYWORD_ONLY:
             self._names.append(name)
-        annotation = Any if annotation is parameter.empty else annotation
+        annotation = self.kinds[name] = Any if annotation is parameter.empty else annotation
         required = parameter.default is parameter.empty
         fields[name] = Required[annotation] if required else NotRequired[annotation]
 
@@ -223,7 +228,7 @@ def _typed_dict(fields: dict[str, Any]) -> Any:
     return with_config(_CONFIG)(made)
 
 
-def _parameters(task_name: str, handler: Callable[..., Any]) -> list[inspect.Parameter]:
+def _signature(task_name: str, handler: Callable[..., Any]) -> inspect.Signature:
     try:
         signature = inspect.signature(handler, eval_str=True)
     except NameError as error:
@@ -231,14 +236,13 @@ def _parameters(task_name: str, handler: Callable[..., Any]) -> list[inspect.Par
             f'task "{task_name}": a type of its signature cannot be looked up at run time ({error}): import it outside '
             "of `if TYPE_CHECKING`"
         ) from error
-    parameters = list(signature.parameters.values())
-    for parameter in parameters:
+    for parameter in signature.parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ConfigurationError(
                 f'task "{task_name}": parameter "{parameter}" has no fixed name: write its arguments out, or take '
                 "a list or a dict"
             )
-    return parameters
+    return signature
 
 
 def _is_injected(annotation: Any) -> bool:
