@@ -12,11 +12,13 @@ too, if it names a webhook: ``task.options(metadata={WEBHOOK: "shop"})``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from headrace._store.recording import ACTIONS, Action, Look
+from headrace._store.sql import query
 from headrace._webhook.addresses import Network, check_url, read_networks
 from headrace._webhook.signing import new_secret, verify_webhook
 from headrace.context import Context  # noqa: TC001 - a handler's annotation
@@ -25,6 +27,8 @@ from headrace.job import State, check_words
 from headrace.retry import Retry
 
 if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
     from headrace._store.database import Database
     from headrace.app import Headrace
 
@@ -141,7 +145,7 @@ class Webhooks:
         if WEBHOOK in tasks:
             raise ConfigurationError(f'webhook "{name}": nobody can be told of deliveries')
         secret = new_secret()
-        created = await (await self._database()).value(
+        ((_, created),) = await (await self._database()).rows(
             "set_webhook", name=name, url=url, tasks=list(dict.fromkeys(tasks)), states=wanted, tenant=tenant,
             enabled=enabled, secret=secret,
         )  # fmt: skip
@@ -191,6 +195,23 @@ class Webhooks:
 
     async def _database(self) -> Database:
         return await self._app.database()
+
+
+async def _look(conn: AsyncConnection, schema: str, parameters: Mapping[str, Any]) -> Look:
+    cursor = await conn.execute(query("look_at_webhook", schema), {"name": parameters["name"]})
+    row = await cursor.fetchone()
+    return Look(row[0] if row else None)
+
+
+def _named(parameters: Mapping[str, Any], _: Sequence[Any]) -> Sequence[str]:
+    return [str(parameters["name"])]
+
+
+ACTIONS.update({
+    "set_webhook": Action("webhook.set", "webhook", _named, _look, setting=True),
+    "rotate_webhook": Action("webhook.rotate", "webhook", _named, _look, setting=True),
+    "remove_webhook": Action("webhook.remove", "webhook", _named, _look, setting=True),
+})  # fmt: skip
 
 
 def _webhook(record: dict[str, Any], secret: str | None = None) -> Webhook:

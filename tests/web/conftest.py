@@ -72,8 +72,8 @@ async def app(url: str) -> AsyncIterator[Headrace]:
 
 @pytest.fixture
 def web(app: Headrace) -> FastAPI:
-    """Its web application."""
-    return web_app(app)
+    """Its web application, which lets in whoever is on this machine."""
+    return web_app(app, local=True)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ async def test_this_machine_is_served(app: Headrace, host: str) -> None:
 
 async def test_names_that_lead_here_are_refused(app: Headrace) -> None:
     """A page whose name was made to lead to 127.0.0.1 is no page of ours (DNS rebinding)."""
-    served = outermost(web_app(app), Serving(target="x:y"))
+    served = outermost(web_app(app, local=True), Serving(target="x:y"))
     async with http_client(served) as client:
         assert (await client.get("queues")).status_code == 200
         assert (await client.get("queues", headers={"Host": "evil.example"})).status_code == 400
@@ -64,7 +64,7 @@ async def test_cors_is_closed_unless_it_is_opened(app: Headrace, client: httpx.A
     closed = await client.options("jobs", headers=origin)
     assert "access-control-allow-origin" not in closed.headers
     assert "access-control-allow-origin" not in (await client.get("queues", headers=origin)).headers
-    async with http_client(web_app(app, cors_origins=["https://shop.example"])) as opened:
+    async with http_client(web_app(app, local=True, cors_origins=["https://shop.example"])) as opened:
         asked = await opened.options("jobs", headers=origin)
         assert asked.headers["access-control-allow-origin"] == "https://shop.example"
         assert (await opened.post("resume", headers={"Origin": "https://shop.example"})).status_code == 200
@@ -81,7 +81,7 @@ async def test_large_bodies_are_refused(app: Headrace) -> None:
             sent += 1
             yield b" " * 100
 
-    async with http_client(web_app(app, max_body_bytes=1000)) as client:
+    async with http_client(web_app(app, local=True, max_body_bytes=1000)) as client:
         declared = await client.post("jobs", content=b" " * 1001, headers={"Content-Type": "application/json"})
         streamed = await client.post("jobs", content=stream(), headers={"Content-Type": "application/json"})
         for answer in (declared, streamed):
@@ -109,7 +109,7 @@ async def test_what_is_no_json(client: httpx.AsyncClient, body: str) -> None:
 
 async def test_mounted_under_a_path(app: Headrace) -> None:
     """Below another path all is the same: links lead there, and errors are problems."""
-    outer = Starlette(routes=[Mount("/admin/jobs", web_app(app))])
+    outer = Starlette(routes=[Mount("/admin/jobs", web_app(app, local=True))])
     async with http_client(outer) as client:
         client.base_url = "http://localhost/admin/jobs/api/v1/"
         answer = await client.post("jobs", json={"task": "add", "args": {"a": 1}})
@@ -123,7 +123,7 @@ async def test_mounted_under_a_path(app: Headrace) -> None:
 
 async def test_the_database_is_away(url: str) -> None:
     """Without a database the answer is 503, and says when to come again."""
-    async with http_client(web_app(Headrace("postgresql://x:y@127.0.0.1:1/none"))) as client:
+    async with http_client(web_app(Headrace("postgresql://x:y@127.0.0.1:1/none"), local=True)) as client:
         answer = await client.get("queues")
     assert (answer.status_code, answer.headers["content-type"]) == (503, PROBLEM)
     assert int(answer.headers["retry-after"]) > 0

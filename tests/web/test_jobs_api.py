@@ -52,7 +52,7 @@ async def test_the_life_of_a_job(client: httpx.AsyncClient, app: Headrace) -> No
     assert [(line["run"], line["message"]) for line in logs] == [(1, "remembering 2026-11-26")]
     steps = (await client.get(f"jobs/{job_id}/steps")).json()["steps"]
     assert [(step["name"], step["result"]) for step in steps] == [("name the day", "Thursday")]
-    assert (await client.get("jobs", params={"state": "succeeded"})).json()["jobs"][0]["id"] == job_id
+    assert (await client.get("jobs", params={"q": "state:succeeded"})).json()["jobs"][0]["id"] == job_id
 
 
 async def test_errors_and_retries(client: httpx.AsyncClient, app: Headrace) -> None:

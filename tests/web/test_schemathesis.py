@@ -43,7 +43,7 @@ def served(shared_url: str) -> Iterator[str]:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         app = Headrace(shared_url)
         declare_tasks(app)
-        serving = server(web_app(app), Serving(target="tests:app", log_level="warning", drain_s=1))
+        serving = server(web_app(app, local=True), Serving(target="tests:app", log_level="warning", drain_s=1))
         started = threading.Event()
 
         async def run() -> None:

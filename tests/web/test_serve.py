@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 def serving(url: str, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server, and its address."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "headrace", "serve", "tests.cli_app:app", "--port", "0", *options],
+        [sys.executable, "-m", "headrace", "serve", "tests.cli_app:app", "--port", "0", "--no-login", *options],
         env=os.environ | {"HEADRACE_URL": url}, cwd=ROOT, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:

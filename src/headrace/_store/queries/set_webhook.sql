@@ -1,4 +1,4 @@
--- Makes a webhook, or changes it; answers whether it is new. A new one gets the secret.
+-- Makes a webhook, or changes it; answers its name and whether it is new. A new one gets the secret.
 with kept as (
     insert into headrace.webhook as w (name, url, tasks, states, tenant, enabled)
     values (%(name)s, %(url)s, %(tasks)s::text[], %(states)s::text[]::headrace.job_state[], %(tenant)s::text, %(enabled)s)
@@ -11,4 +11,4 @@ with kept as (
     on conflict (name) do nothing
     returning name
 )
-select s.name is not null as created from kept k left join signed s on s.name = k.name
+select k.name, s.name is not null as created from kept k left join signed s on s.name = k.name
