@@ -59,6 +59,7 @@ from headrace.rollout import Rollout
 from headrace.schedule import Schedule, ScheduleTenant, Tick, Upcoming
 from headrace.schedules import Schedules
 from headrace.search import Estimate, FailureGroup, JobPage
+from headrace.serving import QueueInfo, RunningJob, WorkerInfo
 from headrace.started import StartedWorkflow, WorkflowInfo, WorkflowNode
 from headrace.task import Task
 from headrace.trigger import RolloutMode, RolloutResult, Trigger
@@ -118,6 +119,7 @@ __all__ = [
     "Order",
     "Outcome",
     "QueueFull",
+    "QueueInfo",
     "RateLimit",
     "Reason",
     "ResultTimeout",
@@ -127,6 +129,7 @@ __all__ = [
     "Rollout",
     "RolloutMode",
     "RolloutResult",
+    "RunningJob",
     "Schedule",
     "ScheduleTenant",
     "Schedules",
@@ -155,6 +158,7 @@ __all__ = [
     "Upcoming",
     "Why",
     "WorkerError",
+    "WorkerInfo",
     "Workflow",
     "WorkflowFailed",
     "WorkflowInfo",

@@ -23,7 +23,7 @@ from headrace.audit import Audit
 from headrace.doctor import SEVERITIES, DatabaseReport, Finding
 from headrace.errors import ConfigurationError
 from headrace.history import History
-from headrace.job import Job, NewJob
+from headrace.job import Job, NewJob, State
 from headrace.limits import Breakers, Limits
 from headrace.middleware import enqueueing
 from headrace.operations import Operations
@@ -231,6 +231,22 @@ class Headrace(Declaring, Asking):
         if not records:
             raise not_found(workflow_id)
         return workflow_info(records[0])
+
+    async def list_workflows(
+        self, *, states: Sequence[State] | None = None, before: UUID | None = None, limit: int = 50
+    ) -> list[WorkflowInfo]:
+        """Workflows, the newest first.
+
+        Args:
+            states: Only those in one of these states: running, succeeded, failed, cancelled.
+            before: Only those that were started before this one: the next page.
+            limit: At most so many.
+        """
+        wanted = [state.value for state in states] if states else None
+        records = await (await self._here()).database.records(
+            "list_workflows", before=before, states=wanted, limit=limit
+        )
+        return [workflow_info(record) for record in records]
 
 
 def _new_jobs(jobs: Iterable[NewJob]) -> list[NewJob]:

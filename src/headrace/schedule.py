@@ -157,6 +157,25 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TickOutcome:
+    """What became of a moment of a schedule.
+
+    Attributes:
+        schedule: Which schedule.
+        due_at: When it was due.
+        outcome: Of the moment, as `Tick` has it.
+        job_id: Its job, if it got one.
+        state: That of its job; None if there is none (any more).
+    """
+
+    schedule: str
+    due_at: datetime
+    outcome: str
+    job_id: UUID | None
+    state: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upcoming:
     """A moment of a schedule that is to come.
 

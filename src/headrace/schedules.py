@@ -18,7 +18,16 @@ from headrace._schedule.zones import local_time, read_zone
 from headrace._store.acting import current_actor
 from headrace.errors import ConfigurationError, UnknownSchedule, did_you_mean
 from headrace.job import Job, check_name
-from headrace.schedule import Schedule, ScheduleOptions, ScheduleTenant, Tick, Upcoming, declare, options_of
+from headrace.schedule import (
+    Schedule,
+    ScheduleOptions,
+    ScheduleTenant,
+    Tick,
+    TickOutcome,
+    Upcoming,
+    declare,
+    options_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -75,6 +84,18 @@ class Schedules:
             "list_ticks", name=name, tenant=tenant, before=before, limit=limit
         )
         return [Tick(**record) for record in records]
+
+    async def outcomes(self, name: str | None = None, *, limit: int = 30) -> dict[str, Sequence[TickOutcome]]:
+        """What became of the last moments of all schedules, or of one; the earliest first.
+
+        Args:
+            name: Only of this schedule.
+            limit: At most so many of each.
+        """
+        found: dict[str, list[TickOutcome]] = {}
+        for record in await (await self._database()).records("list_tick_outcomes", name=name, limit=limit):
+            found.setdefault(record["schedule"], []).append(TickOutcome(**record))
+        return {**found}
 
     async def next(
         self, name: str, count: int = 10, *, tenant: str | None = None, until: datetime | None = None

@@ -13,10 +13,19 @@ from headrace._app.opening import Opening
 from headrace._store.foreign import SyncForeign, adapt, is_async
 from headrace._store.sql import query
 from headrace.context import is_running_here
-from headrace.errors import ConfigurationError, JobCancelled, JobFailed, JobNotFound, ResultTimeout
+from headrace.errors import (
+    ConfigurationError,
+    JobCancelled,
+    JobFailed,
+    JobNotFound,
+    ResultTimeout,
+    UnknownQueue,
+    did_you_mean,
+)
 from headrace.event import KEEP_EVENTS, EventInfo, emit_parameters
 from headrace.job import AttemptInfo, JobInfo, LogLine, State, StepInfo, check_words, job_info
 from headrace.limits import PauseInfo
+from headrace.serving import LOOKED_AT, QueueInfo, RunningJob, WorkerInfo
 from headrace.why import BOUND, LEASE_S, Why, explain
 
 
@@ -196,6 +205,73 @@ class Asking(Opening):
     async def list_pauses(self) -> list[PauseInfo]:
         """The pauses that last."""
         return [PauseInfo(**record) for record in await (await self._here()).database.records("list_pauses")]
+
+    # -- queues and workers --
+
+    async def now(self) -> datetime:
+        """The database's time, by which everything is due."""
+        return await (await self._here()).database.value("read_clock")  # type: ignore[no-any-return]
+
+    async def list_queues(self) -> list[QueueInfo]:
+        """All queues, by name, with how many unfinished jobs they have and who serves them."""
+        database = (await self._here()).database
+        pauses = {pause.queue: pause for pause in await self.list_pauses()}
+        records = await database.records("list_queues", bound=LOOKED_AT)
+        return [QueueInfo(**record, pause=pauses.get(record["name"], pauses.get(""))) for record in records]
+
+    async def set_queue(self, name: str, **settings: int | None) -> None:
+        """Change a queue's settings; workers follow within seconds. What is not given stays.
+
+        Args:
+            name: The queue.
+            settings: `concurrency`, places in each worker (0 stops the queue, None: as workers were started);
+                `max_queued`, beyond which enqueueing is refused (None: no bound).
+
+        Raises:
+            UnknownQueue: There is none of this name.
+            ConfigurationError: A setting is unknown, or negative.
+        """
+        for setting, bound in settings.items():
+            if setting not in ("concurrency", "max_queued"):
+                raise ConfigurationError(f'a queue has no setting "{setting}", only concurrency and max_queued')
+            if bound is not None and bound < 0:
+                raise ConfigurationError(f'queue "{name}": {setting} must not be negative, as {bound} is')
+        database = (await self._here()).database
+        known = [queue.name for queue in await self.list_queues()]
+        if name not in known:
+            raise UnknownQueue(f'there is no queue "{name}". {did_you_mean(name, known)}')
+        await database.rows(
+            "set_queue",
+            name=name,
+            concurrency=settings.get("concurrency"),
+            max_queued=settings.get("max_queued"),
+            clear=[setting for setting, bound in settings.items() if bound is None],
+        )
+
+    async def list_workers(self) -> list[WorkerInfo]:
+        """All workers that hold a lease, the oldest first."""
+        return [WorkerInfo(**record) for record in await (await self._here()).database.records("list_workers")]
+
+    async def drain_worker(self, worker_id: int) -> bool:
+        """Let a worker claim no more, and end when its jobs have; its supervisor, if it has one, starts another.
+
+        Returns:
+            Whether there is one of this id.
+        """
+        await (await self._here()).database.rows("drain_worker", worker_id=worker_id)
+        return any(worker.id == worker_id for worker in await self.list_workers())
+
+    async def list_running(self, *, tenant: str | None = None, limit: int = 500) -> list[RunningJob]:
+        """Jobs that run now, those that have run longest first.
+
+        Args:
+            tenant: Only those of this tenant.
+            limit: At most so many.
+        """
+        records = await (await self._here()).database.records(
+            "list_running", bound=LOOKED_AT, tenant=tenant, limit=limit
+        )
+        return [RunningJob(**record | {"id": UUID(record["id"])}) for record in records]
 
 
 def _not_found(job_id: UUID | str) -> JobNotFound:

@@ -292,10 +292,17 @@ class Worker:
         self.claims.set_places(self.queues | {n: p for n, p in stored.items() if n in self.queues and p is not None})
 
     async def _check_lease(self) -> None:
-        """Notice a lost lease when the guardian, which should have ended this process by then, is stuck itself."""
+        """Drain if an operator says so.
+
+        And notice a lost lease when the guardian, which should have ended this process by then, is stuck itself.
+        """
         now = time.monotonic()
-        if await self.database.value("has_lease", worker_id=self.id):
+        draining = await self.database.value("has_lease", worker_id=self.id)
+        if draining is not None:
             self._lease_seen_at = now
+            if draining and not self.stopping.is_set():
+                _log.info("asked to drain: this worker claims no more, and ends when its jobs have")
+                self.stop()
         elif now - self._lease_seen_at > self.timings.lease_s:
             self._lose_lease(LeaseLost("the lease was ended by another worker"))
 

@@ -1,1 +1,2 @@
-select exists (select from headrace.worker where id = %(worker_id)s)
+-- A row if the lease exists: whether somebody wants its worker to drain.
+select draining from headrace.worker where id = %(worker_id)s

@@ -1,0 +1,75 @@
+"""What needs somebody's attention, from everything that is known."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headrace.web.dashboard.showing import quoted
+
+if TYPE_CHECKING:
+    from headrace import Headrace
+
+
+@dataclass(frozen=True)
+class Note:
+    """One thing to look at.
+
+    Attributes:
+        kind: How bad it is: "error", "warning" or "info".
+        what: In a few words.
+        more: The rest.
+        path: Where to look.
+    """
+
+    kind: str
+    what: str
+    more: str
+    path: str
+
+
+async def attention(app: Headrace) -> list[Note]:
+    """What can be known at once, the worst first; `Headrace.diagnose` takes longer."""
+    found = await asyncio.gather(_queues(app), _workers(app), _breakers(app))
+    order = {"error": 0, "warning": 1, "info": 2}
+    return sorted((note for notes in found for note in notes), key=lambda note: order[note.kind])
+
+
+async def _queues(app: Headrace) -> list[Note]:
+    notes = []
+    for queue in await app.list_queues():
+        path = f"/queues/{quoted(queue.name)}"
+        if queue.pause is not None and queue.pause.queue:
+            notes.append(
+                Note("warning", f"Queue {queue.name} is paused", queue.pause.reason or "no reason given", path)
+            )
+        elif not queue.workers and queue.queued:
+            notes.append(Note("error", f"No worker serves queue {queue.name}", f"{queue.queued:,} jobs wait", path))
+        if queue.max_queued is not None and queue.queued >= queue.max_queued:
+            notes.append(Note("error", f"Queue {queue.name} is full", "enqueueing is refused", path))
+    if any(pause.queue == "" for pause in await app.list_pauses()):
+        notes.append(Note("error", "All queues are paused", "no job starts", "/queues"))
+    return notes
+
+
+async def _workers(app: Headrace) -> list[Note]:
+    workers = await app.list_workers()
+    if not workers:
+        return [Note("error", "No worker is running", "jobs wait", "/workers")]
+    return [
+        Note("warning", f"Worker {worker.id} is silent", f"process {worker.pid} on {worker.host}", "/workers")
+        for worker in workers
+        if worker.state == "silent"
+    ]
+
+
+async def _breakers(app: Headrace) -> list[Note]:
+    return [
+        Note(
+            "warning", f"Breaker {breaker.name} is {(breaker.forced or breaker.state).replace('_', ' ')}",
+            "held by an operator" if breaker.forced else f"{breaker.failed} attempts failed", "/limits",
+        )
+        for breaker in await app.breakers.list()
+        if (breaker.forced or breaker.state) != "closed"
+    ]  # fmt: skip
