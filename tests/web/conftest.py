@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from conftest import DatabaseServer
 
-KEPT = ("instance", "schema_version")
+KEPT = ("instance", "schema_version", "audit", "rollup_look")
 ADMIN = Caller(name="ann", role=Role.ADMIN, tenant=None, address="127.0.0.1")
 OPERATOR = replace(ADMIN, name="otto", role=Role.OPERATOR)
 VIEWER = replace(ADMIN, name="vera", role=Role.VIEWER)

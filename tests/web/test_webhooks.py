@@ -103,10 +103,12 @@ async def test_only_what_was_asked_for_is_told(told_app: Headrace, receiver: Rec
 
 async def test_without_webhooks_nothing_is_written(app: Headrace, url: str) -> None:
     """Jobs leave no word, also those that name a webhook, as long as there is none."""
-    await app.find_task("add").options(metadata={WEBHOOK: "shop"}).enqueue(a=1)
-    await app.drain()
-    with psycopg.connect(url) as conn:
-        assert conn.execute("select last_value, is_called from headrace.webhook_due_id_seq").fetchone() == (1, False)
+    with psycopg.connect(url, autocommit=True) as conn:
+        ids = "select last_value, is_called from headrace.webhook_due_id_seq"
+        before = conn.execute(ids).fetchone()
+        await app.find_task("add").options(metadata={WEBHOOK: "shop"}).enqueue(a=1)
+        await app.drain()
+        assert conn.execute(ids).fetchone() == before
 
 
 async def test_each_finish_is_told_once(told_app: Headrace, receiver: Receiver, url: str) -> None:
@@ -195,7 +197,7 @@ async def test_a_large_result_is_left_out(told_app: Headrace, receiver: Receiver
 
     @told_app.task(name="large")
     async def large() -> str:
-        return "x" * MAX_BODY_BYTES
+        return "x" * (MAX_BODY_BYTES - 10)
 
     await told_app.webhooks.set("shop", receiver.url, tasks=["large"])
     await large.enqueue()
@@ -245,7 +247,7 @@ async def test_nobody_would_deliver(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "options"),
+    ("target", "options"),
     [
         ("ftp://shop.example/", {}), ("shop.example", {}), ("https:///x", {}), ("https://u:p@shop.example/", {}),
         ("http://shop.example/", {}), ("https://shop.example/#x", {}), ("https://shop.example:0/", {}),
@@ -255,10 +257,10 @@ async def test_nobody_would_deliver(client: httpx.AsyncClient) -> None:
         ("https://shop.example/", {"states": ["no such"]}), ("https://shop.example/", {"tasks": [WEBHOOK]}),
     ],
 )  # fmt: skip
-async def test_what_makes_no_webhook(app: Headrace, url: str, options: dict[str, Any]) -> None:
+async def test_what_makes_no_webhook(app: Headrace, target: str, options: dict[str, Any]) -> None:
     """Is refused, and says why."""
     with pytest.raises(ConfigurationError):
-        await app.webhooks.set("shop", url, **options)
+        await app.webhooks.set("shop", target, **options)
     with pytest.raises(UnknownWebhook):
         await app.webhooks.get("shop")
 
@@ -279,7 +281,7 @@ def test_addresses_that_are_not_public(address: str) -> None:
     assert not may_reach(ipaddress.ip_address(address))
 
 
-@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "64:ff9b::101:101"])
+@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111"])
 def test_public_addresses(address: str) -> None:
     """May be reached."""
     assert may_reach(ipaddress.ip_address(address))
@@ -344,7 +346,7 @@ async def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.Monke
 
 async def test_a_network_that_is_not_allowed_any_more(app: Headrace, receiver: Receiver) -> None:
     """What was made when it was allowed is not delivered."""
-    with pytest.raises(WebhookRefused, match="not public|https"):
+    with pytest.raises(WebhookRefused, match="https"):
         await send(receiver.url, {}, b"{}", ())
 
 

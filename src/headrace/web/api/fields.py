@@ -58,7 +58,7 @@ FilterText = Annotated[
     str,
     Query(
         max_length=2000,
-        description="Which jobs, in the filter language, such as `state:failed task:billing.* args.customer=42 age<1d`. "
+        description="Which jobs, in the filter language: `state:failed task:billing.* args.customer=42 age<1d`. "
         "Default: all.",
         examples=["state:failed age<1d"],
     ),
