@@ -74,8 +74,8 @@ def test_a_worker_beside_it(database: str) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--host", "0.0.0.0"], "can be reached from other machines"),
-        (["--host", "192.0.2.1"], "can be reached from other machines"),
+        (["--host", "0.0.0.0"], "there is nobody who may sign in"),
+        (["--host", "192.0.2.1", "--no-login"], "nobody would have to sign in"),
         (["--prefix", "a b"], "is no path"),
     ],
 )
