@@ -14,6 +14,8 @@ from headrace.web.serving import Serving, outermost, refuse_strangers
 from tests.web.conftest import http_client
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import httpx
     from fastapi import FastAPI
 
@@ -75,7 +77,7 @@ async def test_large_bodies_are_refused(app: Headrace) -> None:
     """A body over the limit is 413, whether it says its length or not, and is not read to its end."""
     sent = 0
 
-    async def stream():  # type: ignore[no-untyped-def]
+    async def stream() -> AsyncIterator[bytes]:
         nonlocal sent
         for _ in range(100):
             sent += 1

@@ -200,7 +200,7 @@ async def test_filters(client: httpx.AsyncClient, app: Headrace, as_caller: As) 
     found: list[str] = []
     after = None
     while True:
-        params = {"q": "task:add", "limit": 3} | ({"after": after} if after else {})
+        params: dict[str, Any] = {"q": "task:add", "limit": 3} | ({"after": after} if after else {})
         page = (await client.get("jobs", params=params)).json()
         found += [job["id"] for job in page["jobs"]]
         if (after := page["next"]) is None:
