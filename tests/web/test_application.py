@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from headrace import ConfigurationError, Headrace
+from headrace.access import Role
 from headrace.web import web_app
 from headrace.web.serving import Serving, outermost, refuse_strangers
 from tests.web.conftest import http_client
@@ -61,7 +62,7 @@ async def test_pages_of_other_origins_change_nothing(client: httpx.AsyncClient) 
 
 
 async def test_cors_is_closed_unless_it_is_opened(app: Headrace, client: httpx.AsyncClient) -> None:
-    """No other origin's page may read; one that is named may, and may act."""
+    """No other origin's page may read; one that is named may, and may act with a key."""
     origin = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
     closed = await client.options("jobs", headers=origin)
     assert "access-control-allow-origin" not in closed.headers
@@ -69,7 +70,10 @@ async def test_cors_is_closed_unless_it_is_opened(app: Headrace, client: httpx.A
     async with http_client(web_app(app, local=True, cors_origins=["https://shop.example"])) as opened:
         asked = await opened.options("jobs", headers=origin)
         assert asked.headers["access-control-allow-origin"] == "https://shop.example"
-        assert (await opened.post("resume", headers={"Origin": "https://shop.example"})).status_code == 200
+        key = {"Authorization": f"Bearer {await app.access.create_key('page', role=Role.OPERATOR)}"}
+        acted = await opened.post("resume", headers={"Origin": "https://shop.example"} | key)
+        assert (acted.status_code, acted.headers["access-control-allow-origin"]) == (200, "https://shop.example")
+        assert (await opened.post("resume", headers={"Origin": "https://shop.example"})).status_code == 403
         assert (await opened.post("resume", headers={"Origin": "https://evil.example"})).status_code == 403
 
 
