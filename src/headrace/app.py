@@ -29,6 +29,7 @@ from headrace.middleware import enqueueing
 from headrace.operations import Operations
 from headrace.search import Search
 from headrace.started import StartedWorkflow, WorkflowInfo, not_found, workflow_info
+from headrace.webhooks import Webhooks
 from headrace.workflow import as_workflow
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Headrace(Declaring, Asking):
         self.limits = Limits(self.database)
         self.breakers = Breakers(self.database)
         self.search = Search(self.database, self.redactor)
+        self.webhooks = Webhooks(self)
         self.operations = Operations(self.database, self.search)
         self.history = History(self.database)
         self.audit = Audit(self.database)

@@ -135,6 +135,17 @@ async def on_operations(app: Headrace, task: Any, tell: Callable[[str], None]) -
     await app.operations.cancel(operation.id, by="alice")
 
 
+async def on_webhooks(app: Headrace, task: Any, tell: Callable[[str], None]) -> None:
+    tell("webhook.set")
+    await app.webhooks.set("shop", "https://shop.example/hooks", tasks=["*"])
+    tell("webhook.set")
+    await app.webhooks.set("shop", "https://shop.example/hooks", tasks=[])
+    tell("webhook.rotate")
+    await app.webhooks.rotate("shop")
+    tell("webhook.remove")
+    await app.webhooks.remove("shop")
+
+
 async def by_itself(app: Headrace, task: Any, tell: Callable[[str], None]) -> None:
     tell("operation.start")
     await app.audit.record("operation.start", "operation", ["7"], count=5_000, after={"filter": "state:failed"})
@@ -142,7 +153,7 @@ async def by_itself(app: Headrace, task: Any, tell: Callable[[str], None]) -> No
 
 @pytest.mark.parametrize(
     "act",
-    [on_jobs, on_queues, on_limits, on_schedules, on_workflows, on_operations, on_access, by_itself],
+    [on_jobs, on_queues, on_limits, on_schedules, on_workflows, on_operations, on_access, on_webhooks, by_itself],
     ids=lambda act: act.__name__,
 )
 async def test_every_action_is_recorded(
@@ -165,7 +176,9 @@ async def test_every_action_there_is_has_been_tried(app: Headrace, task: Any, en
     """A statement that is added to those that are recorded is also tried here, or among the sign-ins."""
     tried: list[str] = []
     with acting("alice"):
-        for act in (on_jobs, on_queues, on_limits, on_schedules, on_workflows, on_operations, on_access):
+        for act in (
+            on_jobs, on_queues, on_limits, on_schedules, on_workflows, on_operations, on_access, on_webhooks,
+        ):  # fmt: skip
             await act(app, task, tried.append)
     named = {action.name for action in ACTIONS.values() if isinstance(action.name, str)}
     assert named - set(tried) == {

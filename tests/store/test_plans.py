@@ -60,7 +60,8 @@ SMALL = {
     "look_at_queue", "look_at_key", "look_at_user", "insert_key", "find_key", "touch_key", "list_keys", "revoke_key", "insert_user",
     "find_user", "list_users", "has_users", "set_password", "rehash_password", "delete_user", "insert_session", "find_session",
     "touch_session", "delete_session", "delete_sessions", "insert_link", "find_link", "use_link", "count_tries", "forget_tries",
-    "prune_access",
+    "prune_access", "list_webhooks", "set_webhook", "rotate_webhook", "remove_webhook", "disable_webhook", "find_webhook",
+    "look_at_webhook", "enqueue_deliveries",
 }  # fmt: skip
 """These read none of the large tables; drop_partition has a test of its own."""
 

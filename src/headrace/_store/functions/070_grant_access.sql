@@ -33,6 +33,9 @@ begin
         raise exception using errcode = 'HR003',
             message = format('access must be worker, web, enqueuer or viewer, not "%s"', access);
     end case;
+    if access = 'viewer' then
+        execute format('revoke all on headrace.webhook_secret from %I', role);
+    end if;
     if access in ('worker', 'viewer') then
         execute format('revoke all on headrace.access_user, headrace.access_key, headrace.access_session, headrace.access_link, '
                        'headrace.access_try from %I', role);
