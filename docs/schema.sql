@@ -37,6 +37,13 @@ CREATE TYPE headrace.retention AS ENUM (
     'long'
 );
 
+CREATE FUNCTION headrace.add_counts(one integer[], other integer[]) RETURNS integer[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select array_agg(a.n + b.n order by a.bucket)
+    from unnest(one) with ordinality as a(n, bucket) join unnest(other) with ordinality as b(n, bucket) on b.bucket = a.bucket
+$$;
+
 CREATE FUNCTION headrace.add_nodes(workflow uuid, jobs jsonb, nodes jsonb, reckoned boolean) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -217,6 +224,35 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.apply_action(action text, settings jsonb, ids uuid[]) RETURNS SETOF uuid
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+    case action
+    when 'retry' then -- finished ones; what waits for its next attempt is let run by run_now
+        return query select headrace.retry_jobs(
+            array(select h.id from headrace.job_history h
+                  where h.id = any(apply_action.ids) and h.finished_at >= headrace.uuid7_floor_of(apply_action.ids)),
+            null, coalesce((settings ->> 'from_start')::boolean, false));
+    when 'run_now' then
+        return query select headrace.retry_jobs(
+            array(select j.id from headrace.job j
+                  where j.id = any(apply_action.ids) and (j.state = 'scheduled' or j.look_at is not null)), null, false);
+    when 'cancel' then
+        return query select c.job_id from headrace.cancel_jobs(apply_action.ids, settings ->> 'reason') c
+                     where c.outcome in ('cancelled', 'requested');
+    when 'delete' then
+        return query select headrace.delete_jobs(apply_action.ids);
+    when 'set_priority' then
+        return query select headrace.change_jobs(apply_action.ids, (settings ->> 'priority')::smallint, null);
+    when 'move' then
+        return query select headrace.change_jobs(apply_action.ids, null, settings ->> 'queue');
+    end case;
+end
+$$;
+
 CREATE FUNCTION headrace.await_event(worker bigint, job_id uuid, run integer, ordinal integer, event text, timeout_s double precision, as_of timestamp with time zone DEFAULT now()) RETURNS TABLE(outcome text, payload text, left_s double precision)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -300,6 +336,12 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.bucket_of(seconds double precision) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select case when seconds < 0.001 then 0 else least(63, 1 + floor(2 * ln(seconds * 1000) / ln(2::double precision)))::integer end
+$$;
+
 CREATE FUNCTION headrace.cancel_jobs(ids uuid[], reason text) RETURNS TABLE(job_id uuid, outcome text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -354,6 +396,33 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.change_jobs(ids uuid[], new_priority smallint, new_queue text) RETURNS SETOF uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+    changed uuid[];
+    woken text[];
+begin
+    with locked as materialized (
+        select j.id, j.position from headrace.job j
+        where j.id = any(change_jobs.ids) and j.state <> 'running' order by j.id for no key update skip locked
+    ), placed as materialized (
+        select l.id, case when l.position is not null then nextval('headrace.job_position') end as position
+        from (select x.id, x.position from locked x order by x.position) l
+    ), done as (
+        update headrace.job j
+        set priority = coalesce(new_priority, j.priority), queue = coalesce(new_queue, j.queue), position = p.position, lane = null
+        from placed p where j.id = p.id and j.id = any(change_jobs.ids)
+        returning j.id, j.queue, j.state
+    )
+    select array_agg(d.id), array_agg(d.queue) filter (where d.state = 'queued') into changed, woken from done d;
+    perform headrace.wake_queues(woken) where woken is not null;
+    return query select unnest(changed);
+end
+$$;
+
 CREATE FUNCTION headrace.change_lanes(ids uuid[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -404,7 +473,7 @@ begin
 end
 $$;
 
-CREATE FUNCTION headrace.choose_limited_jobs(queue text, places integer, lanes text[], ranks integer[], suspects uuid[], avoid uuid[], moment timestamp with time zone, OUT chosen uuid[], OUT stale text[], OUT opens_us bigint, OUT turn double precision) RETURNS record
+CREATE FUNCTION headrace.choose_limited_jobs(queue text, places integer, lanes text[], ranks integer[], suspects uuid[], moment timestamp with time zone, OUT chosen uuid[], OUT chosen_lanes text[], OUT stale text[], OUT opens_us bigint, OUT turn double precision) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -487,9 +556,9 @@ begin
             select j.id, j.position, j.run_at from headrace.job j
             where j.queue = choose_limited_jobs.queue and j.lane = v.lane and (-j.priority::integer) = v.rank
               and j.position is not null and j.suspicion = 0 and j.lane is not null and j.state = 'queued'
-              and j.id <> all(avoid)
             order by j.position
-            limit least(s.free, places, (select b.share from bound b))) c
+            limit least(s.free, places, (select b.share from bound b))
+            for no key update skip locked) c
         where s.fits and s.free > 0 and s.holder is null and suspects is null
         union all
         select c.id, s.lane, c.rank, c.position, c.run_at, s.turn, s.weight, s.fair_id, s.fair_key
@@ -497,7 +566,8 @@ begin
         cross join lateral (
             select j.id, -j.priority::integer as rank, j.position, j.run_at from headrace.job j
             where j.id = s.holder and j.queue = choose_limited_jobs.queue and j.lane = s.lane
-              and j.position is not null and j.suspicion = 0 and j.state = 'queued' and j.id <> all(avoid)) c
+              and j.position is not null and j.suspicion = 0 and j.state = 'queued'
+            for no key update skip locked) c
         where s.fits and s.free > 0 and not s.torn and suspects is null
         union all
         select c.id, s.lane, c.rank, c.position, c.run_at, s.turn, s.weight, s.fair_id, s.fair_key
@@ -505,7 +575,8 @@ begin
         cross join lateral (
             select j.id, -j.priority::integer as rank, j.position, j.run_at from headrace.job j
             where j.id = any(suspects) and j.lane = s.lane and j.position is not null and j.suspicion > 0
-              and j.state = 'queued' and j.id <> all(avoid)) c
+              and j.state = 'queued'
+            for no key update skip locked) c
         where s.fits and s.free > 0 and not s.torn and coalesce(s.holder = c.id, true)
     ), aged as materialized (
         select c.id, c.lane, c.position, c.fair_id, c.fair_key, c.turn, c.weight,
@@ -519,25 +590,34 @@ begin
         from aged a
     ), line as materialized (
         select f.id, f.lane, f.turn, row_number() over (order by f.turn, f.rank, f.position) as place from fair f
-    ), counted as materialized (
-        select l.id, l.turn, l.place, g.free,
-               case when g.limit_id is not null then
-                   row_number() over (partition by g.limit_id, g.key order by l.place) end as number
-        from line l
-        left join pair p on p.lane = l.lane
-        left join gate g on g.limit_id = p.limit_id and g.key = p.key
+    ), crowded as materialized (
+        -- The gates that these jobs could overfill; the others refuse nobody. A gate that one lane alone has is not among them: no
+        -- more jobs were taken from its lane than it has slots.
+        select g.limit_id, g.key, g.free
+        from (select c.lane, count(*) as jobs from candidate c group by c.lane) n
+        join pair p on p.lane = n.lane
+        join gate g on g.limit_id = p.limit_id and g.key = p.key
+        group by g.limit_id, g.key, g.free
+        having sum(n.jobs) > g.free
+    ), refused as materialized (
+        select n.id
+        from (select l.id, r.free, row_number() over (partition by r.limit_id, r.key order by l.place) as number
+              from crowded r
+              join pair p on p.limit_id = r.limit_id and p.key = r.key
+              join line l on l.lane = p.lane) n
+        where n.number > n.free
     ), allowed as materialized (
-        select c.id, c.turn, c.place from counted c
-        group by c.id, c.turn, c.place
-        having bool_and(coalesce(c.number <= c.free, true))
-        order by c.place
+        select l.id, l.lane, l.turn from line l
+        where not exists (select from refused r where r.id = l.id)
+        order by l.place
         limit places
     )
-    select coalesce((select array_agg(a.id order by a.place) from allowed a), '{}'),
+    select coalesce((select array_agg(a.id) from allowed a), '{}'),
+           coalesce((select array_agg(a.lane) from allowed a), '{}'),
            coalesce((select array_agg(s.lane) from state s where not s.fits), '{}'),
            (select min(g.opens_us) from gate g),
            (select max(a.turn) from allowed a)
-    into chosen, stale, opens_us, turn;
+    into chosen, chosen_lanes, stale, opens_us, turn;
 end
 $$;
 
@@ -632,9 +712,6 @@ declare
     lanes_found integer;
     in_sight uuid[];
     chosen record;
-    avoid uuid[];
-    left_places integer;
-    started uuid[];
     claimed uuid[] := '{}';
     sorted jsonb;
     sorted_jobs integer;
@@ -700,23 +777,12 @@ begin
         end if;
         continue when coalesce(cardinality(lane_names), 0) = 0;
 
-        avoid := '{}';
-        left_places := places[i];
-        for look in 1 .. 3 loop
-            select * into chosen
-            from headrace.choose_limited_jobs(line, left_places, lane_names, lane_ranks, in_sight, avoid, moment);
-            started := array(
-                select j.id from headrace.job j
-                where j.id = any(chosen.chosen) and j.state = 'queued' for no key update skip locked);
-            if cardinality(started) > 0 then
-                perform headrace.take_slots(started, chosen.turn, moment);
-                claimed := claimed || started;
-            end if;
-            exit when cardinality(started) = cardinality(chosen.chosen);
-            -- Somebody holds some of them: others may have their slots.
-            avoid := avoid || chosen.chosen;
-            left_places := left_places - cardinality(started);
-        end loop;
+        select * into chosen
+        from headrace.choose_limited_jobs(line, places[i], lane_names, lane_ranks, in_sight, moment);
+        if cardinality(chosen.chosen) > 0 then
+            perform headrace.take_slots(line, chosen.chosen, chosen.chosen_lanes, chosen.turn, moment);
+            claimed := claimed || chosen.chosen;
+        end if;
         opens_us := least(opens_us, chosen.opens_us);
         if cardinality(chosen.stale) > 0 then
             perform headrace.change_lanes(array(
@@ -754,6 +820,144 @@ CREATE FUNCTION headrace.class_age(class headrace.retention) RETURNS interval
     select case class when 'short' then interval '1 day' when 'normal' then interval '7 days' else interval '90 days' end
 $$;
 
+CREATE FUNCTION headrace.count_ended(low timestamp with time zone, high timestamp with time zone, backwards pg_snapshot, counted_until timestamp with time zone, moment timestamp with time zone, own bigint, OUT counted bigint, OUT taken pg_snapshot) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    AS $$
+begin
+    with part as materialized (
+        select greatest(s.from_at, low) as from_at, least(s.to_at, high) as to_at, s.snapshot,
+               pg_snapshot_xmin(s.snapshot)::text::bigint as oldest
+        from (select r.from_at, coalesce(lead(r.from_at) over (order by r.from_at), 'infinity') as to_at, r.snapshot
+              from headrace.rollup_seen r where backwards is null
+              union all
+              select '-infinity', 'infinity', backwards where backwards is not null) s
+        where s.to_at > low and s.from_at < high
+    ), finished as materialized (
+        select date_trunc('minute', h.finished_at, 'UTC') as at, date_trunc('minute', h.claimed_at, 'UTC') as started_at,
+               h.queue, h.task, h.state::text as what,
+               case when h.worker_id <> 0 then headrace.bucket_of(greatest(0, extract(
+                   epoch from h.claimed_at - coalesce(h.run_at, h.created_at)))::float8) end as wait,
+               case when h.worker_id <> 0 and h.state <> 'cancelled' then headrace.bucket_of(greatest(0, extract(
+                   epoch from h.finished_at - h.claimed_at))::float8) end as run,
+               h.worker_id <> 0 as ran
+        from part p
+        join headrace.job_history h on h.finished_at >= p.from_at and h.finished_at < p.to_at
+        where h.finished_at >= low and h.finished_at < least(high, moment + interval '1 day')
+          and case when backwards is null
+                   then own - age(h.xmin) >= p.oldest
+                        and not pg_visible_in_snapshot((own - age(h.xmin))::text::xid8, p.snapshot)
+                   else own - age(h.xmin) < p.oldest
+                        or pg_visible_in_snapshot((own - age(h.xmin))::text::xid8, p.snapshot) end
+    ), tried as materialized (
+        select a.job_id, a.finished_at, a.started_at, a.outcome
+        from part p
+        join headrace.attempt a on a.finished_at >= p.from_at and a.finished_at < p.to_at
+        where a.finished_at >= low and a.finished_at < least(high, moment + interval '1 day')
+          and case when backwards is null
+                   then own - age(a.xmin) >= p.oldest
+                        and not pg_visible_in_snapshot((own - age(a.xmin))::text::xid8, p.snapshot)
+                   else own - age(a.xmin) < p.oldest
+                        or pg_visible_in_snapshot((own - age(a.xmin))::text::xid8, p.snapshot) end
+          and (a.outcome in ('retried', 'lost', 'snoozed', 'waiting')
+               or (a.outcome in ('succeeded', 'failed', 'cancelled') and a.finished_at >= counted_until))
+    ), ended as materialized (
+        select date_trunc('minute', t.finished_at, 'UTC') as at, date_trunc('minute', nullif(t.started_at, '-infinity'), 'UTC') as started_at,
+               coalesce(j.queue, h.queue) as queue, coalesce(j.task, h.task) as task,
+               case t.outcome when 'lost' then 'rescued' when 'snoozed' then null when 'waiting' then null else t.outcome end as what,
+               case when t.outcome in ('retried', 'succeeded', 'failed') and t.started_at > '-infinity' then
+                   headrace.bucket_of(greatest(0, extract(epoch from t.finished_at - t.started_at))::float8) end as run
+        from tried t
+        left join headrace.job j on j.id = t.job_id
+        left join lateral (
+            select d.queue, d.task from headrace.job_history d
+            where j.id is null and d.id = t.job_id and d.finished_at >= t.finished_at limit 1) h on true
+        where coalesce(j.queue, h.queue) is not null
+    ), base as materialized (
+        select f.at, f.queue, f.task, f.what, f.wait, f.run, count(*) as n
+        from (select f.at, f.queue, f.task, f.what, f.wait, f.run from finished f
+              union all
+              select f.started_at, f.queue, f.task, 'started', null, null from finished f where f.ran
+              union all
+              select e.at, e.queue, e.task, e.what, null, e.run from ended e where e.what is not null
+              union all
+              select e.started_at, e.queue, e.task, 'started', null, null from ended e where e.started_at is not null) f
+        group by f.at, f.queue, f.task, f.what, f.wait, f.run
+    ), added as (
+        insert into headrace.rollup as r (step, scope, start_at, queue, task, started, succeeded, failed, cancelled, retried, rescued,
+                                          waits, runs)
+        select s.step, case grouping(b.queue, b.task) when 0 then 0 when 1 then 1 else 2 end, s.start_at,
+               coalesce(b.queue, ''), coalesce(b.task, ''),
+               coalesce(sum(b.n) filter (where b.what = 'started'), 0), coalesce(sum(b.n) filter (where b.what = 'succeeded'), 0),
+               coalesce(sum(b.n) filter (where b.what = 'failed'), 0), coalesce(sum(b.n) filter (where b.what = 'cancelled'), 0),
+               coalesce(sum(b.n) filter (where b.what = 'retried'), 0), coalesce(sum(b.n) filter (where b.what = 'rescued'), 0),
+               headrace.tally(array_agg(b.wait) filter (where b.wait is not null), array_agg(b.n) filter (where b.wait is not null)),
+               headrace.tally(array_agg(b.run) filter (where b.run is not null), array_agg(b.n) filter (where b.run is not null))
+        from base b
+        cross join lateral (values ('minute', b.at, interval '2 days'), ('hour', date_trunc('hour', b.at, 'UTC'), interval '14 days'),
+                                   ('day', date_trunc('day', b.at, 'UTC'), interval '400 days')) as s(step, start_at, keep)
+        where s.start_at > moment - s.keep
+        group by grouping sets ((s.step, s.start_at, b.queue, b.task), (s.step, s.start_at, b.queue), (s.step, s.start_at))
+        on conflict (step, scope, start_at, queue, task) do update
+        set started = r.started + excluded.started, succeeded = r.succeeded + excluded.succeeded, failed = r.failed + excluded.failed,
+            cancelled = r.cancelled + excluded.cancelled, retried = r.retried + excluded.retried,
+            rescued = r.rescued + excluded.rescued, waits = headrace.add_counts(r.waits, excluded.waits),
+            runs = headrace.add_counts(r.runs, excluded.runs)
+    )
+    select coalesce(sum(b.n) filter (where b.what <> 'started'), 0), pg_current_snapshot() into counted, taken from base b;
+end
+$$;
+
+CREATE FUNCTION headrace.count_tries(keys text[], bounds integer[], span_s double precision) RETURNS TABLE(wait_s double precision, is_first boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    span constant interval := make_interval(secs => span_s);
+begin
+    return query
+    with asked as (
+        select k.key, k.bound from unnest(keys, bounds) as k(key, bound)
+    ), counted as (
+        insert into headrace.access_try as t (key, tries, since)
+        select a.key, 1, now() from asked a order by a.key
+        on conflict (key) do update
+        set tries = case when t.since < now() - span then 1 else t.tries + 1 end,
+            since = case when t.since < now() - span then now() else t.since end
+        returning t.key, t.tries, t.since
+    )
+    select coalesce(max(extract(epoch from c.since + span - now())) filter (where c.tries > a.bound), 0)::double precision,
+           coalesce(bool_and(c.tries = a.bound + 1) filter (where c.tries > a.bound), false)
+    from counted c join asked a on a.key = c.key;
+end
+$$;
+
+CREATE FUNCTION headrace.create_audit_partitions(first_day date, last_day date) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '5s'
+    AS $$
+declare
+    month date;
+    name text;
+    made integer := 0;
+begin
+    for month in
+        select m::date from generate_series(date_trunc('month', first_day::timestamp), last_day::timestamp, interval '1 month') m
+    loop
+        name := format('audit_%s', to_char(month, 'YYYYMM'));
+        continue when to_regclass(format('headrace.%I', name)) is not null;
+        execute format('create table headrace.%I (like headrace.audit including defaults including constraints)', name);
+        execute format('alter table headrace.audit attach partition headrace.%I for values from (%L) to (%L)', name,
+                       month::text || ' 00:00:00+00', (month + interval '1 month')::date::text || ' 00:00:00+00');
+        made := made + 1;
+    end loop;
+    return made;
+end
+$$;
+
 CREATE FUNCTION headrace.create_partitions(first_day date, last_day date) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -775,9 +979,14 @@ begin
             execute format('create table headrace.%I (like headrace.%I including defaults including constraints)', name, parent);
             execute format('alter table headrace.%I attach partition headrace.%I for values from (%L) to (%L)', parent, name,
                            day::text || ' 00:00:00+00', (day + 1)::text || ' 00:00:00+00');
+            -- Nothing is summarised before it is full: what is summarised is logged again with every insert.
+            perform brin_desummarize_range(i.indexrelid, 0)
+            from pg_index i join pg_class c on c.oid = i.indexrelid and c.relam = (select a.oid from pg_am a where a.amname = 'brin')
+            where i.indrelid = to_regclass(format('headrace.%I', name));
             made := made + 1;
         end loop;
     end loop;
+    perform headrace.create_audit_partitions(first_day, last_day);
     return made;
 end
 $$;
@@ -873,6 +1082,31 @@ begin
     delete from headrace.payload p where p.job_id = any(gone) and p.created_at >= since;
     delete from headrace.job_progress g where g.job_id = any(gone);
     return query select unnest(gone);
+end
+$$;
+
+CREATE FUNCTION headrace.drop_audit_partitions(as_of timestamp with time zone DEFAULT now()) RETURNS SETOF text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '100ms'
+    AS $$
+declare
+    name text;
+    keep constant interval := (select i.audit_age from headrace.instance i);
+begin
+    for name in
+        select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+        where i.inhparent = 'headrace.audit'::regclass
+          and (to_date(right(c.relname, 6), 'YYYYMM') + interval '1 month') at time zone 'utc' + keep <= as_of
+        order by 1
+    loop
+        begin
+            execute format('drop table headrace.%I', name);
+            return next name;
+        exception when lock_not_available then
+            null;
+        end;
+    end loop;
 end
 $$;
 
@@ -1001,6 +1235,39 @@ begin
             where d.schedule = job #>> '{metadata,schedule,name}' and (job ->> 'id')::uuid = any(d.open_jobs);
         end;
     end loop;
+end
+$$;
+
+CREATE FUNCTION headrace.error_place(error jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+    blocks text[] := string_to_array(error ->> 'traceback', 'Traceback (most recent call last)');
+    place text;
+begin
+    -- Of a chain of exceptions the last one is what ended the attempt.
+    select regexp_replace(f.frame[1], '^.*[/\\](?=[^/\\]+[/\\][^/\\]+$)', '') || ' in ' || f.frame[2] into place
+    from regexp_matches(blocks[cardinality(blocks)], 'File "([^"\n]*)", line \d+, in ([^\n]*)', 'g') with ordinality as f (frame, n)
+    order by f.frame[1] ~ '[/\\](site|dist)-packages[/\\]|[/\\]lib[/\\]python\d|^<', f.n desc
+    limit 1;
+    return place;
+end
+$_$;
+
+CREATE FUNCTION headrace.failure_of(error jsonb, task text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select left(md5(coalesce(error ->> 'type', error ->> 'kind', '') || ' at ' || coalesce(headrace.error_place(error), task)), 12)
+$$;
+
+CREATE FUNCTION headrace.find_args(job uuid, created timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+    return (select p.args from headrace.payload p where p.job_id = job and p.created_at = created);
 end
 $$;
 
@@ -1163,24 +1430,36 @@ CREATE FUNCTION headrace.grant_access(role name, access text) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
+    part name;
     schema name := (select relnamespace::regnamespace from pg_class where oid = 'headrace.job'::regclass);
 begin
     execute format('grant usage on schema %I to %I', schema, role);
     case access
-    when 'worker' then
+    when 'worker', 'web' then
         execute format('grant select, insert, update, delete on all tables in schema %I to %I', schema, role);
         execute format('grant usage, select on all sequences in schema %I to %I', schema, role);
         execute format('grant execute on all functions in schema %I to %I', schema, role);
+        execute format('revoke insert, update, delete on headrace.audit from %I', role);
+        for part in select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+                    where i.inhparent = 'headrace.audit'::regclass
+        loop
+            execute format('revoke insert, update, delete on headrace.%I from %I', part, role);
+        end loop;
     when 'enqueuer' then
         execute format('grant execute on function headrace.enqueue, headrace.enqueue_jobs, headrace.emit, headrace.start_workflow, '
                        'headrace.add_to_workflow to %I', role);
     when 'viewer' then
         execute format('grant select on all tables in schema %I to %I', schema, role);
-        execute format('grant execute on function headrace.uuid7_floor, headrace.uuid7_floor_of, headrace.lane_of, headrace.rate_ahead to %I', role);
+        execute format('grant execute on function headrace.uuid7_floor, headrace.uuid7_floor_of, headrace.lane_of, headrace.rate_ahead, '
+                       'headrace.find_args, headrace.failure_of, headrace.error_place to %I', role);
     else
         raise exception using errcode = 'HR003',
-            message = format('access must be worker, enqueuer or viewer, not "%s"', access);
+            message = format('access must be worker, web, enqueuer or viewer, not "%s"', access);
     end case;
+    if access in ('worker', 'viewer') then
+        execute format('revoke all on headrace.access_user, headrace.access_key, headrace.access_session, headrace.access_link, '
+                       'headrace.access_try from %I', role);
+    end if;
 end
 $$;
 
@@ -1257,6 +1536,16 @@ begin
         where i.large
     )
     select i.id from inserted i;
+end
+$$;
+
+CREATE FUNCTION headrace.keep_audit() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    raise exception using errcode = 'HR005',
+        message = 'the audit log is only added to: nothing in it can be changed or deleted';
 end
 $$;
 
@@ -1338,6 +1627,20 @@ CREATE FUNCTION headrace.lock_key() RETURNS integer
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     select ('headrace.job'::regclass::oid::bigint % 2147483647)::integer
+$$;
+
+CREATE FUNCTION headrace.mark_deploy(label text, deployed_by text, by_worker boolean, deployed_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    with added as (
+        insert into headrace.deploy (label, deployed_by, automatic, deployed_at)
+        select mark_deploy.label, mark_deploy.deployed_by, mark_deploy.by_worker, coalesce(mark_deploy.deployed_at, now())
+        where not (by_worker and exists (select from headrace.deploy d where d.label = mark_deploy.label))
+        on conflict (label) where automatic do nothing
+        returning id
+    )
+    select exists (select from added)
 $$;
 
 CREATE FUNCTION headrace.mark_limited_queues(ids uuid[]) RETURNS boolean
@@ -1540,6 +1843,16 @@ begin
         exit;
     end loop;
 end
+$$;
+
+CREATE FUNCTION headrace.prune_access(idle_s double precision, absolute_s double precision) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    delete from headrace.access_session s
+    where s.seen_at < now() - make_interval(secs => idle_s) or s.created_at < now() - make_interval(secs => absolute_s);
+    delete from headrace.access_link l where l.expires_at < now();
+    delete from headrace.access_try t where t.since < now() - interval '1 day';
 $$;
 
 CREATE FUNCTION headrace.prune_workflows(as_of timestamp with time zone, chunk integer) RETURNS bigint
@@ -1789,6 +2102,78 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.record_alerts(rules jsonb, findings jsonb, repeat_s double precision, calm_s double precision, moment timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    at timestamptz := coalesce(moment, now());
+    written integer;
+begin
+    if not pg_try_advisory_xact_lock(headrace.lock_key(), 190) then
+        return 0;
+    end if;
+    insert into headrace.alert as a (rule, subject, detail, since, seen_at)
+    select distinct on (f.rule, f.subject) f.rule, f.subject, f.detail, at, at
+    from jsonb_to_recordset(findings) as f(rule text, subject text, detail text)
+    on conflict (rule, subject) do update set detail = excluded.detail, seen_at = excluded.seen_at;
+
+    with judged as (
+        select r.name, r.destinations, r.severity, make_interval(secs => r.lasting_s) as lasting
+        from jsonb_to_recordset(rules) as r(name text, destinations text[], severity text, lasting_s double precision)
+    ), told as (
+        update headrace.alert a
+        set raised_at = coalesce(a.raised_at, at), told_at = at
+        from judged j
+        where a.rule = j.name and a.seen_at = at
+          and case when a.raised_at is null then a.since <= at - j.lasting
+                   else a.told_at <= at - make_interval(secs => repeat_s) end
+        returning case when a.raised_at = at then 'raised' else 'repeated' end as kind,
+                  a.rule, a.subject, a.detail, a.since, j.severity, j.destinations
+    ), over as (
+        delete from headrace.alert a
+        using judged j
+        where a.rule = j.name and a.seen_at < at
+          and (a.raised_at is null or a.seen_at <= at - make_interval(secs => calm_s))
+        returning 'recovered' as kind, a.rule, a.subject, a.detail, a.since, j.severity, j.destinations, a.raised_at
+    )
+    insert into headrace.alert_message (destination, kind, rule, subject, detail, severity, since, created_at, next_at)
+    select d.destination, m.kind, m.rule, m.subject, m.detail, m.severity, m.since, at, at
+    from (select kind, rule, subject, detail, since, severity, destinations from told
+          union all
+          select kind, rule, subject, detail, since, severity, destinations from over where raised_at is not null) m
+    cross join unnest(m.destinations) as d(destination);
+    get diagnostics written = row_count;
+
+    delete from headrace.alert a where a.seen_at < at - interval '7 days'; -- of rules that nobody declares any more
+    delete from headrace.alert_message m where m.created_at < at - interval '1 day'; -- nobody knows the destination
+    return written;
+end
+$$;
+
+CREATE FUNCTION headrace.record_audit(by text, source text, address text, action text, kind text, targets text[], count bigint, before jsonb, after jsonb) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+    entry bigint := nextval('headrace.audit_number');
+begin
+    for attempt in 1..2 loop
+        begin
+            insert into headrace.audit (id, at, by, source, address, action, kind, targets, count, before, after)
+            values (entry, clock_timestamp(), by, source, address, action, kind, targets[1:1000], count, before, after);
+            return entry;
+        exception when check_violation then -- no partition: no worker has made one for weeks
+            if attempt = 2 then
+                raise;
+            end if;
+            perform headrace.create_audit_partitions((now() at time zone 'utc')::date, (now() at time zone 'utc')::date + 1);
+        end;
+    end loop;
+end
+$$;
+
 CREATE FUNCTION headrace.record_step(worker bigint, job_id uuid, run integer, ordinal integer, kind text, name text, result text, took_s double precision, wait_s double precision, patient boolean, again boolean, as_of timestamp with time zone DEFAULT now()) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1806,6 +2191,39 @@ begin
     values (job_id, ordinal, run, kind, name, case when wait_s is null then 'done' else 'waiting' end, now(),
             case when wait_s is null then now() end, as_of + make_interval(secs => wait_s), took_s, result::jsonb);
     return true;
+end
+$$;
+
+CREATE FUNCTION headrace.recount_gates() RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    changed integer;
+begin
+    perform pg_advisory_xact_lock(headrace.lock_key(), 5);
+    with holder as (
+        select j.lane from headrace.job j where j.lane is not null and j.state = 'running'
+        union all
+        select e.lane from headrace.flow_release r cross join lateral unnest(r.lanes) as e(lane)
+    ), actual as (
+        select (p.pair ->> 0)::bigint as limit_id, p.pair ->> 1 as key, count(*)::integer as running
+        from holder h cross join lateral jsonb_array_elements(h.lane::jsonb - 0) as p(pair)
+        group by 1, 2
+    ), missing as (
+        insert into headrace.flow_gate (limit_id, key, held)
+        select a.limit_id, a.key, a.running
+        from actual a join headrace.flow_limit m on m.id = a.limit_id
+        on conflict (limit_id, key) do update set held = excluded.held where headrace.flow_gate.held <> excluded.held
+        returning 1
+    ), idle as (
+        update headrace.flow_gate g set held = 0
+        where g.held <> 0
+          and not exists (select from actual a where a.limit_id = g.limit_id and a.key = g.key collate "C")
+        returning 1
+    )
+    select (select count(*) from missing) + (select count(*) from idle) into changed;
+    return changed;
 end
 $$;
 
@@ -2155,6 +2573,125 @@ begin
 end
 $$;
 
+CREATE FUNCTION headrace.roll_up(kind integer, period interval, margin interval, budget interval, at_moment timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    began constant timestamptz := clock_timestamp();
+    moment constant timestamptz := coalesce(at_moment, began);
+    own constant bigint := pg_current_xact_id()::text::bigint;
+    here constant text := (select c.system_identifier from pg_control_system() c) || ' '
+                          || (select d.oid from pg_database d where d.datname = current_database());
+    nothing constant pg_snapshot := '1:1:';
+    oldest constant timestamptz := moment - interval '90 days';
+    look record;
+    low timestamptz;
+    said record;
+    total bigint := 0;
+    stride interval := '1 hour';
+begin
+    if not pg_try_advisory_xact_lock(headrace.lock_key(), 184) then
+        return null;
+    end if;
+    select l.source, l.looked_ats, l.began_at, l.began_with into look from headrace.rollup_look l for update;
+    if look.source is distinct from here then
+        delete from headrace.rollup_seen;
+        insert into headrace.rollup_seen (from_at, snapshot) values ('-infinity', pg_current_snapshot());
+        insert into headrace.rollup_seen (from_at, snapshot) select look.looked_ats[1], nothing where look.looked_ats[1] is not null;
+        -- After the snapshot, so that whatever it sees ended before.
+        look.began_at := coalesce(look.began_at, greatest(moment, clock_timestamp()));
+        look.began_with := case when look.source is null then (select s.snapshot from headrace.rollup_seen s where s.from_at = '-infinity') end;
+        update headrace.rollup_look set source = here, began_at = look.began_at, began_with = look.began_with;
+    elsif look.looked_ats[kind] + period > moment then
+        return null;
+    end if;
+    low := coalesce(look.looked_ats[kind], look.looked_ats[1], moment) - margin;
+    said := headrace.count_ended(low, 'infinity', null, coalesce(look.looked_ats[1], '-infinity'), moment, own);
+    total := said.counted;
+    delete from headrace.rollup_seen s where s.from_at >= low;
+    insert into headrace.rollup_seen (from_at, snapshot) values (low, said.taken);
+    update headrace.rollup_look set looked_ats[kind] = moment;
+    -- Parts that no look will come to again are one with all before them.
+    update headrace.rollup_seen s set snapshot = o.snapshot
+    from (select x.snapshot from headrace.rollup_seen x where x.from_at < low - interval '10 days' order by x.from_at desc limit 1) o
+    where s.from_at = '-infinity';
+    delete from headrace.rollup_seen s where s.from_at < low - interval '10 days' and s.from_at <> '-infinity';
+
+    while look.began_with is not null and look.began_at > oldest and clock_timestamp() < began + budget loop
+        said := headrace.count_ended(look.began_at - stride, look.began_at, look.began_with, '-infinity', moment, own);
+        total := total + said.counted;
+        look.began_at := look.began_at - stride;
+        stride := case when said.counted > 0 then interval '1 hour' else least(stride * 2, interval '1 day') end;
+        update headrace.rollup_look set began_at = look.began_at, began_with = case when look.began_at > oldest then look.began_with end;
+    end loop;
+    return total;
+end
+$$;
+
+CREATE FUNCTION headrace.run_chunk(operation bigint, chunk integer, ids uuid[], place text, last boolean) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+<<here>>
+declare
+    action text;
+    settings jsonb;
+    tenant text;
+    acting uuid[];
+    done uuid[];
+    failed integer := 0;
+    problem text;
+    job uuid;
+begin
+    select o.action, o.settings, o.tenant into action, settings, tenant
+    from headrace.operation o
+    where o.id = run_chunk.operation and o.chunks = run_chunk.chunk and o.state = 'running'
+    for no key update skip locked;
+    if not found then
+        return false;
+    end if;
+    acting := array(
+        select j.id from headrace.job j
+        where j.id = any(run_chunk.ids) and (here.tenant is null or j.tenant = here.tenant)
+        order by j.id for no key update skip locked);
+    acting := acting || array(
+        select h.id from headrace.job_history h
+        where h.id = any(run_chunk.ids) and h.finished_at >= headrace.uuid7_floor_of(run_chunk.ids)
+          and (here.tenant is null or h.tenant = here.tenant));
+    begin
+        done := array(select headrace.apply_action(action, settings, acting));
+    exception
+        when deadlock_detected or serialization_failure or lock_not_available or query_canceled or insufficient_resources
+            or check_violation or operator_intervention then
+            raise;
+        when others then
+            done := '{}';
+            foreach job in array acting loop
+                begin
+                    done := done || array(select headrace.apply_action(action, settings, array[job]));
+                exception
+                    when deadlock_detected or serialization_failure or lock_not_available or query_canceled
+                        or insufficient_resources or check_violation or operator_intervention then
+                        raise;
+                    when others then
+                        failed := failed + 1;
+                        problem := format('job %s: %s', job, sqlerrm);
+                end;
+            end loop;
+    end;
+    update headrace.operation o
+    set chunks = o.chunks + 1, place = run_chunk.place, taken_until = now() + interval '10 seconds',
+        done = o.done + cardinality(here.done), failed = o.failed + here.failed,
+        skipped = o.skipped + coalesce(cardinality(run_chunk.ids), 0) - cardinality(here.done) - here.failed,
+        problem = coalesce(here.problem, o.problem),
+        state = case when last then 'finished' else o.state end, finished_at = case when last then now() end
+    where o.id = run_chunk.operation;
+    return true;
+end
+$$;
+
 CREATE FUNCTION headrace.run_schedule(schedule text, tenant text, nominal timestamp without time zone) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2178,6 +2715,53 @@ begin
     end if;
     perform headrace.enqueue_jobs(jsonb_build_array(headrace.schedule_job(s, d, job, nominal, 0::smallint, now())));
     return job;
+end
+$$;
+
+CREATE FUNCTION headrace.sample_queues(at_moment timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+declare
+    began constant timestamptz := clock_timestamp();
+    moment constant timestamptz := coalesce(at_moment, began);
+    look record;
+    seen integer;
+begin
+    if not pg_try_advisory_xact_lock(headrace.lock_key(), 185) then
+        return null;
+    end if;
+    select l.sampled_at, l.sample_took into look from headrace.rollup_look l;
+    if date_trunc('minute', moment, 'UTC') <= look.sampled_at or moment < look.sampled_at + 50 * look.sample_took then
+        return null;
+    end if;
+    with line as (
+        select coalesce(j.queue, '') as queue,
+               count(*) filter (where j.state = 'queued') as queued, count(*) filter (where j.state = 'running') as running,
+               count(*) filter (where j.state = 'scheduled') as scheduled, count(*) filter (where j.state = 'blocked') as blocked,
+               greatest(0, coalesce(extract(epoch from moment - min(j.run_at) filter (where j.state = 'queued')), 0))::float8 as oldest_s
+        from headrace.job j
+        group by grouping sets ((j.queue), ())
+    ), added as (
+        insert into headrace.queue_sample as q (step, start_at, queue, samples, queued, running, scheduled, blocked, queued_max,
+                                                running_max, scheduled_max, blocked_max, oldest_s_max)
+        select s.step, date_trunc(s.step, moment, 'UTC'), l.queue, 1, l.queued, l.running, l.scheduled, l.blocked, l.queued, l.running,
+               l.scheduled, l.blocked, l.oldest_s
+        from line l cross join (values ('minute'), ('hour'), ('day')) as s(step)
+        on conflict (step, start_at, queue) do update
+        set samples = q.samples + 1, queued = q.queued + excluded.queued, running = q.running + excluded.running,
+            scheduled = q.scheduled + excluded.scheduled, blocked = q.blocked + excluded.blocked,
+            queued_max = greatest(q.queued_max, excluded.queued_max), running_max = greatest(q.running_max, excluded.running_max),
+            scheduled_max = greatest(q.scheduled_max, excluded.scheduled_max),
+            blocked_max = greatest(q.blocked_max, excluded.blocked_max),
+            oldest_s_max = greatest(q.oldest_s_max, excluded.oldest_s_max)
+    )
+    select count(*) - 1 into seen from line;
+    update headrace.rollup_look
+    set sampled_at = date_trunc('minute', moment, 'UTC') + interval '59 seconds',
+        sample_took = clock_timestamp() - began;
+    return seen;
 end
 $$;
 
@@ -2403,7 +2987,7 @@ begin
 end
 $$;
 
-CREATE FUNCTION headrace.take_slots(ids uuid[], turn double precision, moment timestamp with time zone) RETURNS void
+CREATE FUNCTION headrace.take_slots(line text, ids uuid[], lanes text[], turn double precision, moment timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -2415,14 +2999,12 @@ CREATE FUNCTION headrace.take_slots(ids uuid[], turn double precision, moment ti
 #variable_conflict use_column
 declare
     now_us constant bigint := floor(extract(epoch from moment) * 1000000);
-    line text;
     line_turn double precision;
 begin
-    select j.queue into line from headrace.job j where j.id = ids[1];
     select f.turn into line_turn from headrace.flow_queue f where f.queue = line;
     with lane as materialized (
-        select j.lane, count(*)::integer as jobs, (array_agg(j.id))[1] as job
-        from headrace.job j where j.id = any(ids) group by j.lane
+        select s.lane, count(*)::integer as jobs, (array_agg(s.job))[1] as job
+        from unnest(ids, lanes) as s(job, lane) group by s.lane
     ), pair as materialized (
         select (p.pair ->> 0)::bigint as limit_id, p.pair ->> 1 as key, sum(l.jobs)::integer as jobs, (array_agg(l.job))[1] as job
         from lane l cross join lateral jsonb_array_elements(l.lane::jsonb - 0) as p(pair)
@@ -2455,6 +3037,15 @@ begin
     update headrace.flow_queue f set turn = take_slots.turn
     where f.queue = line and f.turn < take_slots.turn;
 end
+$$;
+
+CREATE FUNCTION headrace.tally(buckets integer[], counts bigint[]) RETURNS integer[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select array_agg(coalesce(c.n, 0) order by b.bucket)
+    from generate_series(0, 63) as b(bucket)
+    left join (select u.bucket, sum(u.n)::integer as n from unnest(buckets, counts) as u(bucket, n) group by u.bucket) c
+        on c.bucket = b.bucket
 $$;
 
 CREATE FUNCTION headrace.tick_schedules(plans jsonb, as_of timestamp with time zone) RETURNS TABLE(schedule text, tenant text)
@@ -2626,6 +3217,12 @@ CREATE FUNCTION headrace.uuid7_floor_of(ids uuid[]) RETURNS timestamp with time 
     select min(headrace.uuid7_floor(i)) from unnest(ids) i
 $$;
 
+CREATE FUNCTION headrace.uuid7_from(moment timestamp with time zone) RETURNS uuid
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$
+    select (substr(encode(int8send((extract(epoch from moment) * 1000)::bigint), 'hex'), 5) || '70008000000000000000')::uuid
+$$;
+
 CREATE FUNCTION headrace.wake_for_slots() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2708,6 +3305,94 @@ begin
 end
 $$;
 
+CREATE TABLE headrace.access_key (
+    prefix text NOT NULL,
+    name text NOT NULL,
+    digest bytea NOT NULL,
+    role text NOT NULL,
+    tenant text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by text NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    used_at timestamp with time zone,
+    CONSTRAINT access_key_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text])))
+);
+
+CREATE TABLE headrace.access_link (
+    digest bytea NOT NULL,
+    user_name text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE headrace.access_session (
+    digest bytea NOT NULL,
+    user_name text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    address text
+)
+WITH (fillfactor='50');
+
+CREATE TABLE headrace.access_try (
+    key text NOT NULL,
+    tries integer NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (fillfactor='50');
+
+CREATE TABLE headrace.access_user (
+    name text NOT NULL,
+    password text,
+    role text NOT NULL,
+    tenant text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by text NOT NULL,
+    signed_in_at timestamp with time zone,
+    CONSTRAINT access_user_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text])))
+);
+
+CREATE TABLE headrace.alert (
+    rule text NOT NULL,
+    subject text NOT NULL,
+    detail text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    raised_at timestamp with time zone,
+    told_at timestamp with time zone
+);
+
+CREATE TABLE headrace.alert_look (
+    only_row boolean DEFAULT true NOT NULL,
+    looked_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT alert_look_only_row_check CHECK (only_row)
+);
+
+CREATE TABLE headrace.alert_message (
+    id bigint NOT NULL,
+    destination text NOT NULL,
+    kind text NOT NULL,
+    rule text NOT NULL,
+    subject text NOT NULL,
+    detail text NOT NULL,
+    severity text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    tries smallint DEFAULT 0 NOT NULL,
+    next_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT alert_message_kind_check CHECK ((kind = ANY (ARRAY['raised'::text, 'repeated'::text, 'recovered'::text])))
+);
+
+ALTER TABLE headrace.alert_message ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.alert_message_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE headrace.attempt (
     job_id uuid NOT NULL,
     run integer NOT NULL,
@@ -2719,9 +3404,76 @@ CREATE TABLE headrace.attempt (
 )
 PARTITION BY RANGE (finished_at);
 
+CREATE TABLE headrace.audit (
+    id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    by text NOT NULL,
+    source text NOT NULL,
+    address text,
+    action text NOT NULL,
+    kind text NOT NULL,
+    targets text[] NOT NULL,
+    count bigint NOT NULL,
+    before jsonb,
+    after jsonb
+)
+PARTITION BY RANGE (at);
+
+CREATE TABLE headrace.audit_202611 (
+    id bigint CONSTRAINT audit_id_not_null NOT NULL,
+    at timestamp with time zone CONSTRAINT audit_at_not_null NOT NULL,
+    by text CONSTRAINT audit_by_not_null NOT NULL,
+    source text CONSTRAINT audit_source_not_null NOT NULL,
+    address text,
+    action text CONSTRAINT audit_action_not_null NOT NULL,
+    kind text CONSTRAINT audit_kind_not_null NOT NULL,
+    targets text[] CONSTRAINT audit_targets_not_null NOT NULL,
+    count bigint CONSTRAINT audit_count_not_null NOT NULL,
+    before jsonb,
+    after jsonb
+);
+
+CREATE TABLE headrace.audit_202612 (
+    id bigint CONSTRAINT audit_id_not_null NOT NULL,
+    at timestamp with time zone CONSTRAINT audit_at_not_null NOT NULL,
+    by text CONSTRAINT audit_by_not_null NOT NULL,
+    source text CONSTRAINT audit_source_not_null NOT NULL,
+    address text,
+    action text CONSTRAINT audit_action_not_null NOT NULL,
+    kind text CONSTRAINT audit_kind_not_null NOT NULL,
+    targets text[] CONSTRAINT audit_targets_not_null NOT NULL,
+    count bigint CONSTRAINT audit_count_not_null NOT NULL,
+    before jsonb,
+    after jsonb
+);
+
+CREATE SEQUENCE headrace.audit_number
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
 CREATE TABLE headrace.dependency (
     parent uuid NOT NULL,
     child uuid NOT NULL
+);
+
+CREATE TABLE headrace.deploy (
+    id bigint NOT NULL,
+    deployed_at timestamp with time zone DEFAULT now() NOT NULL,
+    label text NOT NULL,
+    deployed_by text,
+    automatic boolean DEFAULT false NOT NULL
+);
+
+ALTER TABLE headrace.deploy ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.deploy_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE headrace.enqueue_key (
@@ -2820,7 +3572,9 @@ ALTER TABLE headrace.flow_release ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTI
 
 CREATE TABLE headrace.instance (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    audit_age interval DEFAULT '365 days'::interval NOT NULL,
+    CONSTRAINT instance_audit_age_check CHECK ((audit_age > '00:00:00'::interval))
 );
 
 CREATE SEQUENCE headrace.job_position
@@ -3081,11 +3835,55 @@ UNION ALL
     h.workflow_id
    FROM headrace.job_history h;
 
+CREATE TABLE headrace.lost_worker (
+    worker_id bigint NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    lost_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE headrace.operation (
+    id bigint NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    action text NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    filter text,
+    ids uuid[],
+    tenant text,
+    started_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    starts_at timestamp with time zone NOT NULL,
+    taken_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    chunks integer DEFAULT 0 NOT NULL,
+    place text,
+    estimate bigint,
+    done bigint DEFAULT 0 NOT NULL,
+    skipped bigint DEFAULT 0 NOT NULL,
+    failed bigint DEFAULT 0 NOT NULL,
+    finished_at timestamp with time zone,
+    cancelled_by text,
+    problem text,
+    CONSTRAINT operation_action_check CHECK ((action = ANY (ARRAY['retry'::text, 'cancel'::text, 'delete'::text, 'run_now'::text, 'set_priority'::text, 'move'::text]))),
+    CONSTRAINT operation_check CHECK (((filter IS NULL) <> (ids IS NULL))),
+    CONSTRAINT operation_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'finished'::text, 'cancelled'::text, 'failed'::text])))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500');
+
+ALTER TABLE headrace.operation ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.operation_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE headrace.pause (
     queue text NOT NULL,
     reason text,
     paused_at timestamp with time zone DEFAULT now() NOT NULL,
-    until timestamp with time zone
+    until timestamp with time zone,
+    paused_by text
 );
 
 CREATE TABLE headrace.queue (
@@ -3095,6 +3893,59 @@ CREATE TABLE headrace.queue (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT queue_concurrency_check CHECK ((concurrency >= 0)),
     CONSTRAINT queue_max_queued_check CHECK ((max_queued >= 0))
+);
+
+CREATE TABLE headrace.queue_sample (
+    step text NOT NULL,
+    start_at timestamp with time zone NOT NULL,
+    queue text NOT NULL,
+    samples integer NOT NULL,
+    queued bigint NOT NULL,
+    running bigint NOT NULL,
+    scheduled bigint NOT NULL,
+    blocked bigint NOT NULL,
+    queued_max bigint NOT NULL,
+    running_max bigint NOT NULL,
+    scheduled_max bigint NOT NULL,
+    blocked_max bigint NOT NULL,
+    oldest_s_max double precision NOT NULL,
+    CONSTRAINT queue_sample_step_check CHECK ((step = ANY (ARRAY['minute'::text, 'hour'::text, 'day'::text])))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='2000');
+
+CREATE TABLE headrace.rollup (
+    step text NOT NULL,
+    scope smallint NOT NULL,
+    start_at timestamp with time zone NOT NULL,
+    queue text NOT NULL,
+    task text NOT NULL,
+    started bigint NOT NULL,
+    succeeded bigint NOT NULL,
+    failed bigint NOT NULL,
+    cancelled bigint NOT NULL,
+    retried bigint NOT NULL,
+    rescued bigint NOT NULL,
+    waits integer[] NOT NULL,
+    runs integer[] NOT NULL,
+    CONSTRAINT rollup_scope_check CHECK ((scope = ANY (ARRAY[0, 1, 2]))),
+    CONSTRAINT rollup_step_check CHECK ((step = ANY (ARRAY['minute'::text, 'hour'::text, 'day'::text])))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='2000');
+
+CREATE TABLE headrace.rollup_look (
+    one boolean DEFAULT true NOT NULL,
+    source text,
+    looked_ats timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    began_at timestamp with time zone,
+    began_with pg_snapshot,
+    sampled_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    sample_took interval DEFAULT '00:00:00'::interval NOT NULL,
+    CONSTRAINT rollup_look_one_check CHECK (one)
+);
+
+CREATE TABLE headrace.rollup_seen (
+    from_at timestamp with time zone NOT NULL,
+    snapshot pg_snapshot NOT NULL
 );
 
 CREATE TABLE headrace.schedule_code (
@@ -3137,7 +3988,9 @@ CREATE TABLE headrace.task (
     failed_count integer,
     cancelled_age interval NOT NULL,
     cancelled_count integer,
-    registered_at timestamp with time zone DEFAULT now() NOT NULL
+    registered_at timestamp with time zone DEFAULT now() NOT NULL,
+    aliases text[],
+    secrets jsonb
 );
 
 CREATE TABLE headrace.tick (
@@ -3233,14 +4086,45 @@ CREATE TABLE headrace.workflow_node (
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_cost_delay='0');
 
+ALTER TABLE ONLY headrace.audit ATTACH PARTITION headrace.audit_202611 FOR VALUES FROM ('2026-11-01 00:00:00+00') TO ('2026-12-01 00:00:00+00');
+
+ALTER TABLE ONLY headrace.audit ATTACH PARTITION headrace.audit_202612 FOR VALUES FROM ('2026-12-01 00:00:00+00') TO ('2027-01-01 00:00:00+00');
+
 ALTER TABLE ONLY headrace.job_history ATTACH PARTITION headrace.job_history_long FOR VALUES IN ('long');
 
 ALTER TABLE ONLY headrace.job_history ATTACH PARTITION headrace.job_history_normal FOR VALUES IN ('normal');
 
 ALTER TABLE ONLY headrace.job_history ATTACH PARTITION headrace.job_history_short FOR VALUES IN ('short');
 
+ALTER TABLE ONLY headrace.access_key
+    ADD CONSTRAINT access_key_pkey PRIMARY KEY (prefix);
+
+ALTER TABLE ONLY headrace.access_link
+    ADD CONSTRAINT access_link_pkey PRIMARY KEY (digest);
+
+ALTER TABLE ONLY headrace.access_session
+    ADD CONSTRAINT access_session_pkey PRIMARY KEY (digest);
+
+ALTER TABLE ONLY headrace.access_try
+    ADD CONSTRAINT access_try_pkey PRIMARY KEY (key);
+
+ALTER TABLE ONLY headrace.access_user
+    ADD CONSTRAINT access_user_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY headrace.alert_look
+    ADD CONSTRAINT alert_look_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY headrace.alert_message
+    ADD CONSTRAINT alert_message_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY headrace.alert
+    ADD CONSTRAINT alert_pkey PRIMARY KEY (rule, subject);
+
 ALTER TABLE ONLY headrace.dependency
     ADD CONSTRAINT dependency_pkey PRIMARY KEY (parent, child);
+
+ALTER TABLE ONLY headrace.deploy
+    ADD CONSTRAINT deploy_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY headrace.enqueue_key
     ADD CONSTRAINT enqueue_key_pkey PRIMARY KEY (task, tenant, key);
@@ -3269,11 +4153,29 @@ ALTER TABLE ONLY headrace.job
 ALTER TABLE ONLY headrace.job_progress
     ADD CONSTRAINT job_progress_pkey PRIMARY KEY (job_id);
 
+ALTER TABLE ONLY headrace.lost_worker
+    ADD CONSTRAINT lost_worker_pkey PRIMARY KEY (worker_id);
+
+ALTER TABLE ONLY headrace.operation
+    ADD CONSTRAINT operation_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY headrace.pause
     ADD CONSTRAINT pause_pkey PRIMARY KEY (queue);
 
 ALTER TABLE ONLY headrace.queue
     ADD CONSTRAINT queue_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY headrace.queue_sample
+    ADD CONSTRAINT queue_sample_pkey PRIMARY KEY (step, start_at, queue);
+
+ALTER TABLE ONLY headrace.rollup_look
+    ADD CONSTRAINT rollup_look_pkey PRIMARY KEY (one);
+
+ALTER TABLE ONLY headrace.rollup
+    ADD CONSTRAINT rollup_pkey PRIMARY KEY (step, scope, start_at, queue, task);
+
+ALTER TABLE ONLY headrace.rollup_seen
+    ADD CONSTRAINT rollup_seen_pkey PRIMARY KEY (from_at);
 
 ALTER TABLE ONLY headrace.schedule_code
     ADD CONSTRAINT schedule_code_pkey PRIMARY KEY (schedule, worker_id);
@@ -3302,7 +4204,43 @@ ALTER TABLE ONLY headrace.workflow_node
 ALTER TABLE ONLY headrace.workflow
     ADD CONSTRAINT workflow_pkey PRIMARY KEY (id);
 
+CREATE UNIQUE INDEX access_key_name ON headrace.access_key USING btree (name) WHERE (revoked_at IS NULL);
+
+CREATE INDEX access_session_user ON headrace.access_session USING btree (user_name);
+
+CREATE UNIQUE INDEX access_user_name ON headrace.access_user USING btree (lower(name));
+
+CREATE INDEX attempt_finished ON ONLY headrace.attempt USING btree (finished_at);
+
 CREATE INDEX attempt_job ON ONLY headrace.attempt USING btree (job_id, run);
+
+CREATE INDEX audit_action ON ONLY headrace.audit USING btree (action, id);
+
+CREATE INDEX audit_202611_action_id_idx ON headrace.audit_202611 USING btree (action, id);
+
+CREATE INDEX audit_by ON ONLY headrace.audit USING btree (by, id);
+
+CREATE INDEX audit_202611_by_id_idx ON headrace.audit_202611 USING btree (by, id);
+
+CREATE INDEX audit_id ON ONLY headrace.audit USING btree (id);
+
+CREATE INDEX audit_202611_id_idx ON headrace.audit_202611 USING btree (id);
+
+CREATE INDEX audit_targets ON ONLY headrace.audit USING gin (targets);
+
+CREATE INDEX audit_202611_targets_idx ON headrace.audit_202611 USING gin (targets);
+
+CREATE INDEX audit_202612_action_id_idx ON headrace.audit_202612 USING btree (action, id);
+
+CREATE INDEX audit_202612_by_id_idx ON headrace.audit_202612 USING btree (by, id);
+
+CREATE INDEX audit_202612_id_idx ON headrace.audit_202612 USING btree (id);
+
+CREATE INDEX audit_202612_targets_idx ON headrace.audit_202612 USING gin (targets);
+
+CREATE UNIQUE INDEX deploy_automatic ON headrace.deploy USING btree (label) WHERE automatic;
+
+CREATE INDEX deploy_deployed_at ON headrace.deploy USING btree (deployed_at);
 
 CREATE INDEX enqueue_key_expiry ON headrace.enqueue_key USING btree (expires_at);
 
@@ -3330,6 +4268,10 @@ CREATE INDEX job_history_unsuccessful ON ONLY headrace.job_history USING btree (
 
 CREATE INDEX job_history_long_state_finished_at_id_idx ON ONLY headrace.job_history_long USING btree (state, finished_at, id) WHERE (state <> 'succeeded'::headrace.job_state);
 
+CREATE INDEX job_history_where ON ONLY headrace.job_history USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+
+CREATE INDEX job_history_long_task_queue_tenant_correlation_id_workflow__idx ON ONLY headrace.job_history_long USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+
 CREATE INDEX job_history_long_task_state_finished_at_idx ON ONLY headrace.job_history_long USING btree (task, state, finished_at) WHERE bounded;
 
 CREATE INDEX job_history_normal_finished_at_idx ON ONLY headrace.job_history_normal USING btree (finished_at);
@@ -3338,6 +4280,8 @@ CREATE INDEX job_history_normal_id_idx ON ONLY headrace.job_history_normal USING
 
 CREATE INDEX job_history_normal_state_finished_at_id_idx ON ONLY headrace.job_history_normal USING btree (state, finished_at, id) WHERE (state <> 'succeeded'::headrace.job_state);
 
+CREATE INDEX job_history_normal_task_queue_tenant_correlation_id_workflo_idx ON ONLY headrace.job_history_normal USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+
 CREATE INDEX job_history_normal_task_state_finished_at_idx ON ONLY headrace.job_history_normal USING btree (task, state, finished_at) WHERE bounded;
 
 CREATE INDEX job_history_short_finished_at_idx ON ONLY headrace.job_history_short USING btree (finished_at);
@@ -3345,6 +4289,8 @@ CREATE INDEX job_history_short_finished_at_idx ON ONLY headrace.job_history_shor
 CREATE INDEX job_history_short_id_idx ON ONLY headrace.job_history_short USING btree (id);
 
 CREATE INDEX job_history_short_state_finished_at_id_idx ON ONLY headrace.job_history_short USING btree (state, finished_at, id) WHERE (state <> 'succeeded'::headrace.job_state);
+
+CREATE INDEX job_history_short_task_queue_tenant_correlation_id_workflow_idx ON ONLY headrace.job_history_short USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
 
 CREATE INDEX job_history_short_task_state_finished_at_idx ON ONLY headrace.job_history_short USING btree (task, state, finished_at) WHERE bounded;
 
@@ -3357,6 +4303,10 @@ CREATE INDEX job_look ON headrace.job USING btree (look_at, id) WHERE (look_at I
 CREATE INDEX job_suspect ON headrace.job USING btree (queue, priority DESC, "position") WHERE (("position" IS NOT NULL) AND (suspicion > 0));
 
 CREATE UNIQUE INDEX job_unique ON headrace.job USING btree (task, COALESCE(tenant, ''::text), unique_key) WHERE (unique_key IS NOT NULL);
+
+CREATE INDEX lost_worker_at ON headrace.lost_worker USING btree (lost_at);
+
+CREATE INDEX operation_unfinished ON headrace.operation USING btree (id) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
 
 CREATE INDEX payload_job ON ONLY headrace.payload USING btree (job_id);
 
@@ -3386,11 +4336,29 @@ CREATE UNIQUE INDEX workflow_node_name ON headrace.workflow_node USING btree (wo
 
 CREATE INDEX workflow_node_workflow ON headrace.workflow_node USING btree (workflow_id, job_id);
 
+ALTER INDEX headrace.audit_action ATTACH PARTITION headrace.audit_202611_action_id_idx;
+
+ALTER INDEX headrace.audit_by ATTACH PARTITION headrace.audit_202611_by_id_idx;
+
+ALTER INDEX headrace.audit_id ATTACH PARTITION headrace.audit_202611_id_idx;
+
+ALTER INDEX headrace.audit_targets ATTACH PARTITION headrace.audit_202611_targets_idx;
+
+ALTER INDEX headrace.audit_action ATTACH PARTITION headrace.audit_202612_action_id_idx;
+
+ALTER INDEX headrace.audit_by ATTACH PARTITION headrace.audit_202612_by_id_idx;
+
+ALTER INDEX headrace.audit_id ATTACH PARTITION headrace.audit_202612_id_idx;
+
+ALTER INDEX headrace.audit_targets ATTACH PARTITION headrace.audit_202612_targets_idx;
+
 ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_long_finished_at_idx;
 
 ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_long_id_idx;
 
 ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_history_long_state_finished_at_id_idx;
+
+ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_long_task_queue_tenant_correlation_id_workflow__idx;
 
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_long_task_state_finished_at_idx;
 
@@ -3400,6 +4368,8 @@ ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_normal
 
 ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_history_normal_state_finished_at_id_idx;
 
+ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_normal_task_queue_tenant_correlation_id_workflo_idx;
+
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_normal_task_state_finished_at_idx;
 
 ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_short_finished_at_idx;
@@ -3407,6 +4377,8 @@ ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_
 ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_short_id_idx;
 
 ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_history_short_state_finished_at_id_idx;
+
+ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_short_task_queue_tenant_correlation_id_workflow_idx;
 
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_short_task_state_finished_at_idx;
 
@@ -3417,3 +4389,11 @@ CREATE TRIGGER flow_release_wake AFTER INSERT ON headrace.flow_release FOR EACH 
 CREATE TRIGGER job_cap AFTER INSERT ON headrace.job FOR EACH ROW WHEN (new.wake) EXECUTE FUNCTION headrace.check_queue_cap();
 
 CREATE CONSTRAINT TRIGGER job_wake AFTER INSERT ON headrace.job DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new.wake) EXECUTE FUNCTION headrace.wake_workers();
+
+CREATE TRIGGER keep BEFORE DELETE OR UPDATE ON headrace.audit FOR EACH ROW EXECUTE FUNCTION headrace.keep_audit();
+
+ALTER TABLE ONLY headrace.access_link
+    ADD CONSTRAINT access_link_user_name_fkey FOREIGN KEY (user_name) REFERENCES headrace.access_user(name) ON UPDATE CASCADE ON DELETE CASCADE;
+
+ALTER TABLE ONLY headrace.access_session
+    ADD CONSTRAINT access_session_user_name_fkey FOREIGN KEY (user_name) REFERENCES headrace.access_user(name) ON UPDATE CASCADE ON DELETE CASCADE;

@@ -56,6 +56,7 @@ TABLES = (
     "workflow_node",
     "dependency",
     "workflow_change",
+    "operation",
 )
 LIST_KEYS = {
     "id", "state", "task", "queue", "priority", "attempts", "max_attempts", "created_at", "run_at", "claimed_at",
@@ -382,6 +383,7 @@ def test_enqueue_prints_the_id(here: Run) -> None:
 
 def test_enqueue_takes_the_options_of_a_job(here: Run) -> None:
     """--delay, --queue and --priority are the job's."""
+    work_off()  # until a worker has registered the task, nobody knows what of its arguments may be shown
     job_id = enqueue(here, "add", '{"a": 1}', "--delay", "1h", "--queue", "slow", "--priority", "7")
     job = here("jobs", "show", job_id, "--json").json()
     assert (job["state"], job["queue"], job["priority"], job["args"]) == ("scheduled", "slow", 7, {"a": 1})
@@ -468,6 +470,86 @@ def test_what_a_job_says_cannot_drive_the_terminal(here: Run) -> None:
         assert "\ufffd[2J[red]gone" in ran.out
 
 
+def test_a_filter_chooses_jobs(here: Run) -> None:
+    """Beside the options; what does not match is not listed."""
+    added = enqueue(here, "add", "a=7")
+    enqueue(here, "add", "a=8")
+    greeting = enqueue(here, "greet", "name=Ada")
+
+    def listed(*words: str) -> list[str]:
+        return [record["id"] for record in here("jobs", "list", "--json", *words).json()]
+
+    assert listed("args.a=7 state:queued") == [added]
+    assert listed("args.name:A* queue:mail") == [greeting]
+    assert listed("age<1h", "--task", "greet") == [greeting]
+    assert listed("args.a>7", "--queue", "mail") == []
+    assert len(listed("task:*")) == 3
+
+
+def test_a_filter_that_cannot_be_read_shows_where(here: Run) -> None:
+    """The message says what to write, and a mark stands below the place."""
+    ran = here("jobs", "list", "queue:mail state:faild")
+    assert ran.status == 2
+    assert ran.err.splitlines() == [
+        'error: there is no state "faild". Did you mean "failed"? (character 18 of the filter)',
+        "queue:mail state:faild",
+        "                 ^",
+    ]
+
+
+# -- on all that match --
+
+
+def test_all_that_match_are_retried(here: Run) -> None:
+    """An operation is started, and shown; workers do it; it can be stopped only once."""
+    jobs = [enqueue(here, "break_down", "message=no") for _ in range(3)]
+    work_off()
+    started = here("jobs", "retry", "--matching", "state:failed args.message=no", "--yes")
+    assert re.match(r"operation \d+ will retry 3 jobs in 5\.0 s: `headrace operations show", started.out)
+    number = started.out.split()[1]
+    (listed,) = here("operations", "list", "--json").json()
+    assert (listed["id"], listed["state"], listed["estimate"]) == (int(number), "waiting", 3)
+    assert here("operations", "list").out.splitlines()[1].split()[:3] == [number, "waiting", "retry"]
+    assert "args.message=no state:succeeded,failed,cancelled" in here("operations", "show", number).out
+    assert here("operations", "cancel", number).out == f"operation {number} is cancelled; 0 jobs had been done\n"
+    assert here("operations", "show", number, "--json").json()["cancelled_by"]
+    assert [state_of(here, job) for job in jobs] == ["failed"] * 3
+    assert here("operations", "show", "999999").status == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("retry",), "give IDs of jobs, or --matching FILTER"),
+        (("delete", NOBODYS_ID, "--matching", "state:failed"), "give either IDs or --matching FILTER"),
+        (("retry", "--matching", "state:failed", "--args", "{}"), "--args is for jobs that are named by their ids"),
+        (("delete", "--matching", ""), "an operation needs a filter"),
+        (("cancel", "--matching", "task:add"), "nobody is here to confirm: add --yes"),
+    ],
+)
+def test_acting_on_all_needs_a_filter_and_a_yes(here: Run, words: tuple[str, ...], message: str) -> None:
+    """What makes no sense, or nobody confirms, starts nothing."""
+    enqueue(here, "add", "a=1")
+    ran = here("jobs", *words)
+    assert ran.status == 2
+    assert message in ran.message
+    assert here("operations", "list", "--json").json() == []
+
+
+def test_failures_are_grouped(here: Run) -> None:
+    """By exception and place; the group's name is a filter."""
+    jobs = [enqueue(here, "break_down", f"message=no {n}") for n in range(2)]
+    work_off()
+    (group,) = here("failures", "--json").json()
+    assert (group["count"], group["type"], group["place"]) == (2, "ValueError", "tests/cli_app.py in break_down")
+    assert (group["tasks"], group["example"]) == (["break_down"], jobs[1])
+    line = here("failures", "task:break_down").out.splitlines()[1]
+    assert line.split()[:3] == [group["failure"], "2", "ValueError"]
+    found = here("jobs", "list", f"failure:{group['failure']}", "--json").json()
+    assert {job["id"] for job in found} == set(jobs)
+    assert here("failures", "task:add").message == "no failed jobs"
+
+
 # -- jobs show --
 
 
@@ -528,7 +610,7 @@ def test_a_waiting_job_says_for_what(here: Run) -> None:
     job_id = enqueue(here, "order")
     work_off()
     shown = here("jobs", "show", job_id).out
-    assert 'waits for    the event "paid:42"' in shown
+    assert 'why          it waits for the event "paid:42", until ' in shown
     assert re.search(r"gives up     .*\(in 5h 59m\)|gives up     .*\(in 6h\)", shown)
     steps = [line.split() for line in shown.splitlines() if re.match(r"\d +(charge|paid:42)", line)]
     assert [step[:5] for step in steps] == [
@@ -848,6 +930,7 @@ def next_of(run: Run, name: str, *words: str) -> Any:
 
 def test_a_schedule_s_life(here: Run) -> None:
     """Made, listed, shown, changed, paused, resumed, skipped, run, and deleted: each says what it did."""
+    work_off()
     made = here(
         "schedules", "create", TARGET, "sums", "add", "a=1", "b=2", "--cron", "0 9 * * *", "--timezone", "Asia/Kolkata"
     )

@@ -21,14 +21,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from headrace import Headrace
 from headrace._store.embedded import EmbeddedServer
 from headrace.web import web_app
-from tests.web.browsing import chromium, serving
-from tests.web.shop import fill, make_app, seed
+from tests.web.dashboard.browsing import chromium, serving
+from tests.web.dashboard.shop import fill, make_app, seed
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
 FOLDER = Path(__file__).parents[1] / "docs" / "dashboard"
-HISTORY = Path(__file__).parents[1] / "tests" / "web" / "history.sql"
+HISTORY = Path(__file__).parents[1] / "tests" / "web" / "dashboard" / "history.sql"
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 780}
 QUALITY = 72
 MOST_BYTES = 60_000

@@ -7,7 +7,7 @@ bin=$PWD/.venv/bin
 say() { printf '\n== %s\n' "$*"; }
 
 say "Debian packages"
-tools/debian_packages.sh postgresql:/usr/lib/postgresql pgbouncer:/usr/sbin/pgbouncer
+tools/debian_packages.sh postgresql:/usr/lib/postgresql pgbouncer:/usr/sbin/pgbouncer prometheus:/usr/bin/prometheus
 
 say "All tests, on the embedded PostgreSQL"
 "$bin/pytest" -n 3 -m "not soak" -q

@@ -1,8 +1,12 @@
 """Background jobs for Python on PostgreSQL."""
 
+from headrace._redact import Secret
+from headrace.access import Role
 from headrace.app import Headrace
+from headrace.audit import AuditEntry, acting
 from headrace.context import Context, current_context, inject
 from headrace.errors import (
+    AccessError,
     AnswerLost,
     AppClosed,
     ConfigurationError,
@@ -12,8 +16,10 @@ from headrace.errors import (
     EmbeddedError,
     EnqueueError,
     EventTimeout,
+    FilterError,
     HeadraceError,
     InvalidArguments,
+    InvalidPassword,
     JobCancelled,
     JobError,
     JobFailed,
@@ -22,12 +28,17 @@ from headrace.errors import (
     QueueFull,
     ResultTimeout,
     SchemaError,
+    SignInRefused,
     StepError,
     StepsChanged,
+    TooManyTries,
+    UnknownKey,
     UnknownLimit,
+    UnknownOperation,
     UnknownQueue,
     UnknownSchedule,
     UnknownTask,
+    UnknownUser,
     WorkerError,
     WorkflowFailed,
     WorkflowNotFound,
@@ -35,28 +46,34 @@ from headrace.errors import (
     WrongDatabase,
 )
 from headrace.event import EventInfo
+from headrace.filter import Filter
 from headrace.flags import EnvironmentFlags, Flags, OpenFeatureFlags
 from headrace.job import AttemptInfo, Job, JobInfo, JobOptions, LogLine, NewJob, State, StepInfo, Unique
 from headrace.limits import Breaker, Concurrency, LimitInfo, Order, RateLimit
 from headrace.middleware import Middleware
+from headrace.operations import Operation
 from headrace.outcomes import Cancel, Fail, Outcome, Snooze, Suspended
 from headrace.retention import Keep, Retention
 from headrace.retry import Retry
 from headrace.rollout import Rollout
 from headrace.schedule import Schedule, ScheduleTenant, Tick, Upcoming
 from headrace.schedules import Schedules
+from headrace.search import Estimate, FailureGroup, JobPage
 from headrace.serving import QueueInfo, RunningJob, WorkerInfo
 from headrace.started import StartedWorkflow, WorkflowInfo, WorkflowNode
 from headrace.task import Task
 from headrace.trigger import RolloutMode, RolloutResult, Trigger
+from headrace.why import Reason, Why
 from headrace.workflow import Batch, Chain, Group, Workflow, chain, group, previous
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessError",
     "AnswerLost",
     "AppClosed",
     "AttemptInfo",
+    "AuditEntry",
     "Batch",
     "Breaker",
     "Cancel",
@@ -70,14 +87,19 @@ __all__ = [
     "EmbeddedError",
     "EnqueueError",
     "EnvironmentFlags",
+    "Estimate",
     "EventInfo",
     "EventTimeout",
     "Fail",
+    "FailureGroup",
+    "Filter",
+    "FilterError",
     "Flags",
     "Group",
     "Headrace",
     "HeadraceError",
     "InvalidArguments",
+    "InvalidPassword",
     "Job",
     "JobCancelled",
     "JobError",
@@ -85,6 +107,7 @@ __all__ = [
     "JobInfo",
     "JobNotFound",
     "JobOptions",
+    "JobPage",
     "Keep",
     "LeaseLost",
     "LimitInfo",
@@ -92,14 +115,17 @@ __all__ = [
     "Middleware",
     "NewJob",
     "OpenFeatureFlags",
+    "Operation",
     "Order",
     "Outcome",
     "QueueFull",
     "QueueInfo",
     "RateLimit",
+    "Reason",
     "ResultTimeout",
     "Retention",
     "Retry",
+    "Role",
     "Rollout",
     "RolloutMode",
     "RolloutResult",
@@ -108,6 +134,8 @@ __all__ = [
     "ScheduleTenant",
     "Schedules",
     "SchemaError",
+    "Secret",
+    "SignInRefused",
     "Snooze",
     "StartedWorkflow",
     "State",
@@ -117,13 +145,18 @@ __all__ = [
     "Suspended",
     "Task",
     "Tick",
+    "TooManyTries",
     "Trigger",
     "Unique",
+    "UnknownKey",
     "UnknownLimit",
+    "UnknownOperation",
     "UnknownQueue",
     "UnknownSchedule",
     "UnknownTask",
+    "UnknownUser",
     "Upcoming",
+    "Why",
     "WorkerError",
     "WorkerInfo",
     "Workflow",
@@ -134,6 +167,7 @@ __all__ = [
     "WorkflowOver",
     "WrongDatabase",
     "__version__",
+    "acting",
     "chain",
     "current_context",
     "group",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, NotRequired, Required, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError, with_config
+from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic_core import PydanticSerializationError, to_json
 from typing_extensions import TypedDict
 
@@ -32,16 +33,21 @@ class Arguments:
     Attributes:
         context_names: Parameters that receive the `Context`.
         injected: Parameters that receive what the app's lifespan provides, by type.
+        kinds: The annotations of the parameters that callers give.
+        returns: The annotation of what the handler returns.
     """
 
     def __init__(self, task_name: str, handler: Callable[..., Any]) -> None:
         self.task_name = task_name
         self.context_names: list[str] = []
         self.injected: dict[str, Any] = {}
+        self.kinds: dict[str, Any] = {}
         self._names: list[str] = []
         self._positional_only: dict[str, Any] = {}
         fields: dict[str, Any] = {}
-        for parameter in _parameters(task_name, handler):
+        signature = _signature(task_name, handler)
+        self.returns = signature.return_annotation
+        for parameter in signature.parameters.values():
             self._add(parameter, fields)
         self._fields = fields
         self._partial: dict[frozenset[str], Arguments] = {}
@@ -71,7 +77,7 @@ class Arguments:
             return
         if parameter.kind is not parameter.KEYWORD_ONLY:
             self._names.append(name)
-        annotation = Any if annotation is parameter.empty else annotation
+        annotation = self.kinds[name] = Any if annotation is parameter.empty else annotation
         required = parameter.default is parameter.empty
         fields[name] = Required[annotation] if required else NotRequired[annotation]
 
@@ -175,11 +181,23 @@ class Arguments:
         return given
 
     def _invalid(self, error: ValidationError) -> InvalidArguments:
-        problems = "; ".join(
-            f'argument "{_path(problem["loc"])}": {_lower_first(problem["msg"])}'
+        problems = tuple(
+            (problem["loc"], _lower_first(problem["msg"]))
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         )
-        return InvalidArguments(f'task "{self.task_name}": {problems}')
+        said = "; ".join(f'argument "{_path(path)}": {why}' for path, why in problems)
+        invalid = InvalidArguments(f'task "{self.task_name}": {said}')
+        invalid.problems = problems
+        return invalid
+
+    def json_schema(self) -> dict[str, Any]:
+        """What callers give, as JSON Schema; of a type that JSON Schema has no word for, that it is an object."""
+        adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(_typed_dict(self._fields))
+        try:
+            return adapter.json_schema() | {"title": f"Arguments of {self.task_name}"}
+        except PydanticInvalidForJsonSchema:
+            names = {name: {} for name in self._fields}
+            return {"type": "object", "title": f"Arguments of {self.task_name}", "properties": names}
 
     def _refuse_misread(self, values: dict[str, Any], packed: str) -> None:
         """Refuse what PostgreSQL does not store, or what would be read as something else."""
@@ -210,7 +228,7 @@ def _typed_dict(fields: dict[str, Any]) -> Any:
     return with_config(_CONFIG)(made)
 
 
-def _parameters(task_name: str, handler: Callable[..., Any]) -> list[inspect.Parameter]:
+def _signature(task_name: str, handler: Callable[..., Any]) -> inspect.Signature:
     try:
         signature = inspect.signature(handler, eval_str=True)
     except NameError as error:
@@ -218,14 +236,13 @@ def _parameters(task_name: str, handler: Callable[..., Any]) -> list[inspect.Par
             f'task "{task_name}": a type of its signature cannot be looked up at run time ({error}): import it outside '
             "of `if TYPE_CHECKING`"
         ) from error
-    parameters = list(signature.parameters.values())
-    for parameter in parameters:
+    for parameter in signature.parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ConfigurationError(
                 f'task "{task_name}": parameter "{parameter}" has no fixed name: write its arguments out, or take '
                 "a list or a dict"
             )
-    return parameters
+    return signature
 
 
 def _is_injected(annotation: Any) -> bool:

@@ -9,14 +9,25 @@ from uuid import UUID
 
 from headrace._app.asking import Asking
 from headrace._app.declaring import Declaring
+from headrace._doctor.database_rules import judge_database
+from headrace._doctor.reading import Reader
+from headrace._doctor.work_rules import judge_work
+from headrace._redact import Redactor, Secrets
 from headrace._store import enqueue as enqueue_store
 from headrace._store import workflows as workflow_store
 from headrace._store.foreign import SyncForeign, adapt, is_async
 from headrace._store.sql import query
 from headrace._store.stream import Stream, check_new
+from headrace.access import Access
+from headrace.audit import Audit
+from headrace.doctor import SEVERITIES, DatabaseReport, Finding
 from headrace.errors import ConfigurationError
+from headrace.history import History
 from headrace.job import Job, NewJob, State
 from headrace.limits import Breakers, Limits
+from headrace.middleware import enqueueing
+from headrace.operations import Operations
+from headrace.search import Search
 from headrace.started import StartedWorkflow, WorkflowInfo, not_found, workflow_info
 from headrace.workflow import as_workflow
 
@@ -39,6 +50,8 @@ class Headrace(Declaring, Asking):
             a fraction of a millisecond.
         handler_connections: How many connections `ctx.transaction()` may use in each worker process. 10: handlers that
             want more wait for each other.
+        secret_names: Names of arguments, and of fields of results and metadata, that are secret beside the usual ones
+            (password, token, api_key, …): they are shown nowhere. "iban" is also found in customer_iban and ibanOld.
 
     Nothing is opened before it is needed. `close` (or ``async with app``) closes everything.
     """
@@ -50,10 +63,42 @@ class Headrace(Declaring, Asking):
         schema: str = "headrace",
         max_connections: int = 4,
         handler_connections: int = 10,
+        secret_names: Sequence[str] = (),
     ) -> None:
-        super().__init__(url, schema=schema, max_connections=max_connections, handler_connections=handler_connections)
+        super().__init__(
+            url,
+            schema=schema,
+            max_connections=max_connections,
+            handler_connections=handler_connections,
+            secret_names=secret_names,
+        )
         self.limits = Limits(self.database)
         self.breakers = Breakers(self.database)
+        self.search = Search(self.database)
+        self.operations = Operations(self.database, self.search)
+        self.history = History(self.database)
+        self.audit = Audit(self.database)
+        self.access = Access(self.database)
+
+    # -- looking after it --
+
+    async def database_report(self) -> DatabaseReport:
+        """The server, what holds its horizon, tables, indexes, partitions and slots: read only, as any role.
+
+        Reads the sizes of all tables: some ten milliseconds.
+        """
+        return await Reader(await self.database()).report()
+
+    async def diagnose(self) -> list[Finding]:
+        """What is wrong, or about to be, and what to do about it; the worst first. Changes nothing.
+
+        Reads every unfinished job once (a million: half a second), and compares the schema with this version's.
+        """
+        reader = Reader(await self.database())
+        report = await reader.report()
+        work = await reader.work()
+        found = [*judge_database(report), *judge_work(work, report)]
+        return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
     # -- working --
 
@@ -73,6 +118,20 @@ class Headrace(Declaring, Asking):
         await self._here()
         await self.worker(**({"heartbeat": "loop"} | options)).run_until_idle()
 
+    # -- showing --
+
+    async def redactor(self) -> Redactor:
+        """What hides secrets in jobs that are shown: ``(await app.redactor()).job(job)``.
+
+        It knows what workers have registered, and what this app's own code says. Make a new one for each answer: what
+        tasks keep secret may change with every deploy.
+        """
+        stored: dict[str, Secrets] = {}
+        for name, aliases, marks in await (await self._here()).database.rows("list_secrets"):
+            stored |= dict.fromkeys((name, *aliases), Secrets.from_json(marks))
+        declared = {name: self.find_task(name).secrets for name in self.task_names()}
+        return Redactor(stored, declared, self.secret_names)
+
     # -- enqueueing --
 
     async def enqueue_many(self, jobs: Iterable[NewJob], *, conn: Any = None) -> list[Job[Any]]:
@@ -83,19 +142,21 @@ class Headrace(Declaring, Asking):
                 first, so that it holds no transaction open.
             conn: Enqueue inside this connection's transaction; see `Task.options`.
         """
+        with enqueueing(self.middlewares, None):
+            return [Job(self, job_id, existed=existed) for job_id, existed in await self._place(jobs, conn)]
+
+    async def _place(self, jobs: Iterable[NewJob], conn: Any) -> Sequence[enqueue_store.Placed]:
         if conn is None:
             stream = Stream(jobs)
             limited = self._wants_lanes(stream.first)
-            placed = await enqueue_store.enqueue((await self._here()).database, stream, lanes=limited)
-        else:
-            new = _new_jobs(jobs)
-            if not new:
-                return []
-            foreign = adapt(conn)
-            answer = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)})
-            rows = await cast("Awaitable[Any]", answer) if is_async(foreign) else cast("list[Any]", answer)
-            placed = [(str(job_id), existed) for _, job_id, existed in rows]
-        return [Job(self, job_id, existed=existed) for job_id, existed in placed]
+            return await enqueue_store.enqueue((await self._here()).database, stream, lanes=limited)
+        new = _new_jobs(jobs)
+        if not new:
+            return []
+        foreign = adapt(conn)
+        answer = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)})
+        rows = await cast("Awaitable[Any]", answer) if is_async(foreign) else cast("list[Any]", answer)
+        return [(str(job_id), existed) for _, job_id, existed in rows]
 
     def _wants_lanes(self, jobs: Sequence[NewJob]) -> bool:
         """Whether declared limits apply to some of these jobs: then they are put in their lanes as they come."""
@@ -111,9 +172,10 @@ class Headrace(Declaring, Asking):
             )
         if conn is None:
             return self.run_sync(self.enqueue_many(jobs))
-        new = _new_jobs(jobs)
-        foreign = cast("SyncForeign", adapt(conn))
-        rows = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)}) if new else []
+        with enqueueing(self.middlewares, None):
+            new = _new_jobs(jobs)
+            foreign = cast("SyncForeign", adapt(conn))
+            rows = foreign.rows(query("enqueue_jobs", self.schema), {"jobs": enqueue_store.as_json(new)}) if new else []
         return [Job(self, str(job_id), existed=existed) for _, job_id, existed in rows]
 
     # -- workflows --
@@ -132,7 +194,8 @@ class Headrace(Declaring, Asking):
         """
         workflow = as_workflow(workflow)
         plan = workflow.plan()
-        await workflow_store.start(self, workflow, plan, conn)
+        with enqueueing(self.middlewares, None):
+            await workflow_store.start(self, workflow, plan, conn)
         return StartedWorkflow(self, workflow.id, plan)
 
     def start_sync(self, workflow: Workflow | Flow, *, conn: Any = None) -> StartedWorkflow:
@@ -141,7 +204,8 @@ class Headrace(Declaring, Asking):
             return self.run_sync(self.start(workflow))
         workflow = as_workflow(workflow)
         plan = workflow.plan()
-        workflow_store.start_sync(self, workflow, plan, conn)
+        with enqueueing(self.middlewares, None):
+            workflow_store.start_sync(self, workflow, plan, conn)
         return StartedWorkflow(self, workflow.id, plan)
 
     def workflow(self, workflow_id: UUID | str) -> StartedWorkflow:

@@ -71,6 +71,9 @@ class Reporter(Protocol):
     def steps(self) -> StepKeeper:
         """The attempt's durable steps."""
 
+    def hide(self, text: str) -> str:
+        """A text without the secrets among the job's arguments."""
+
 
 class StepKeeper(Protocol):
     """Does what was not done before, and records it; each method for coroutines, and for threads."""
@@ -305,6 +308,12 @@ def current_context() -> Context:
 def is_running_here() -> bool:
     """Whether this code runs inside a handler."""
     return _current.get(None) is not None
+
+
+def hide_secrets(text: str) -> str:
+    """A text without the secrets among the arguments of the job that runs here, if one does: for log lines."""
+    context = _current.get(None)
+    return text if context is None else context._reporter.hide(text)  # noqa: SLF001
 
 
 class Injected:

@@ -14,6 +14,8 @@
     │   ├── SchemaError           its schema is missing, older or newer than this code
     │   ├── WrongDatabase         a connection that is given is not to the job's database
     │   └── EmbeddedError         the embedded PostgreSQL cannot start, stop or be shared
+    ├── FilterError               a filter cannot be read
+    ├── UnknownOperation          there is no operation of this number
     ├── AppClosed                 the app was closed before this call
     ├── EnqueueError              a job was refused; nothing was enqueued
     │   ├── InvalidArguments      the arguments do not fit the task, or cannot be stored
@@ -30,6 +32,12 @@
     ├── StepError                 a durable step cannot be recorded, or cannot be what it was recorded as
     │   ├── StepsChanged          the handler asks for other steps than an earlier attempt recorded
     │   └── EventTimeout          the awaited event was not emitted in time (also a TimeoutError)
+    ├── AccessError               somebody is not let in, or there is no such user or key
+    │   ├── SignInRefused         name and password, or the link, let nobody in
+    │   │   └── TooManyTries      too many of them: again later
+    │   ├── InvalidPassword       a password that nobody may choose
+    │   ├── UnknownUser           there is no user of this name
+    │   └── UnknownKey            there is no key of this name that counts
     ├── LeaseLost                 this worker no longer holds the attempt, or its lease
     └── WorkerError               a worker cannot start or go on
 
@@ -116,6 +124,34 @@ class EmbeddedError(DatabaseError):
     """The embedded PostgreSQL cannot be started, stopped or shared."""
 
 
+class FilterError(HeadraceError):
+    """A filter cannot be read.
+
+    Attributes:
+        problem: What is wrong, and what to write instead.
+        text: The filter.
+        position: Where in it, from 0.
+    """
+
+    def __init__(self, problem: str, text: str, position: int) -> None:
+        super().__init__(f"{problem} (character {position + 1} of the filter)")
+        self.problem = problem
+        self.text = text
+        self.position = position
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problem, self.text, self.position)
+
+    def pointer(self) -> str:
+        """The filter, with a mark below the place."""
+        line = "".join(character if character.isprintable() else " " for character in self.text)
+        return f"{line}\n{' ' * self.position}^"
+
+
+class UnknownOperation(HeadraceError):
+    """There is no operation of this number, or it is another tenant's."""
+
+
 class AppClosed(HeadraceError):
     """The app was closed before this call."""
 
@@ -125,7 +161,13 @@ class EnqueueError(HeadraceError):
 
 
 class InvalidArguments(EnqueueError):
-    """The arguments do not fit the task's signature, or cannot be stored as JSON."""
+    """The arguments do not fit the task's signature, or cannot be stored as JSON.
+
+    Attributes:
+        problems: Where that can be said: the path of each argument that does not fit, and why.
+    """
+
+    problems: tuple[tuple[tuple[int | str, ...], str], ...] = ()
 
 
 class DuplicateJob(EnqueueError):
@@ -215,6 +257,41 @@ class StepsChanged(StepError):
 
 class EventTimeout(StepError, TimeoutError):
     """The awaited event was not emitted in time. Recorded: later attempts get it again, whatever was emitted since."""
+
+
+class AccessError(HeadraceError):
+    """Somebody is not let in, or there is no such user or key."""
+
+
+class SignInRefused(AccessError):
+    """Name and password, or the link, let nobody in; which of them is wrong is not said."""
+
+
+class TooManyTries(SignInRefused):
+    """Somebody has tried to sign in too often under this name, or from this address.
+
+    Attributes:
+        wait_s: After how many seconds the next try counts.
+    """
+
+    def __init__(self, message: str, wait_s: float) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.wait_s)
+
+
+class InvalidPassword(AccessError):
+    """A password that nobody may choose: too short, or too long."""
+
+
+class UnknownUser(AccessError):
+    """There is no user of this name."""
+
+
+class UnknownKey(AccessError):
+    """There is no API key of this name, or prefix, that still counts."""
 
 
 class LeaseLost(HeadraceError):

@@ -15,11 +15,14 @@ from headrace.errors import ConfigurationError
 if TYPE_CHECKING:
     from headrace._pending import PendingResult
     from headrace.app import Headrace
+    from headrace.why import Why
 
 R = TypeVar("R")
 _SCOPES = ("unfinished", "queued")
 MAX_NAME_BYTES = {
     "task": 300, "schedule": 200, "queue": 200, "tenant": 200, "unique key": 1000, "step": 300, "event": 300,
+    "by": 200,
+    "label": 200,
 }  # fmt: skip
 _ON_CONFLICT = ("keep", "replace", "reschedule", "reject")
 
@@ -248,6 +251,13 @@ class JobInfo:
     workflow_id: UUID | None
 
 
+def job_info(record: dict[str, Any]) -> JobInfo:
+    """A job as statements answer it."""
+    return JobInfo(
+        **(record | {"id": UUID(record["id"]), "state": State(record["state"]), "args": record["args"] or {}})
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptInfo:
     """One attempt that was not a job's last.
@@ -356,6 +366,14 @@ class Job(Generic[R]):
             JobNotFound: It does not exist (any more).
         """
         return await self._app.find_job(self.id)
+
+    async def why(self) -> Why:
+        """Why the job is where it is, and what happens next.
+
+        Raises:
+            JobNotFound: It does not exist (any more).
+        """
+        return await self._app.why(self.id)
 
     async def cancel(self, reason: str = "cancelled") -> str:
         """Cancel the job: at once if it waits; a running one is asked to stop.

@@ -212,12 +212,14 @@ class PauseInfo:
         queue: Of which queue; "" for all of them.
         reason: What whoever paused it said.
         paused_at: Since when.
+        paused_by: Who paused it, or None.
         until: When it ends by itself, or None.
     """
 
     queue: str
     reason: str | None
     paused_at: datetime
+    paused_by: str | None
     until: datetime | None
 
 
@@ -350,24 +352,3 @@ def merge(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def _check(holds: bool, message: str) -> None:
     if not holds:
         raise ConfigurationError(message)
-
-
-def explain(
-    *, kind: str, name: str | None, key: str | None, held: int | None, bound: int | None, opens_at: datetime | None,
-    detail: str | None,
-) -> str:  # fmt: skip
-    """One row of explain_wait.sql, in words."""
-    of = f'"{name}"' + (f' for "{key}"' if key else "")
-    at = f" until {opens_at.isoformat(timespec='seconds')}" if opens_at is not None else ""
-    match kind:
-        case "pause":
-            what = "all queues are paused" if name is None else f"queue {of} is paused"
-            return what + at + (f": {detail}" if detail else "")
-        case "concurrency":
-            return f"limit {of}: {held or 0} of {bound} slots are taken"
-        case "rate":
-            return f"limit {of}: no further start{at}"
-        case "order":
-            return f"order {of}: job {detail} is before it" if detail else f"order {of}: another job runs"
-        case _:
-            return f"breaker {of} is {(detail or '').replace('_', ' ')}{at}"

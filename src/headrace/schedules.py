@@ -15,6 +15,7 @@ from headrace._schedule.catching_up import Jitter
 from headrace._schedule.declaration import Declaration
 from headrace._schedule.rules import Moment, moments
 from headrace._schedule.zones import local_time, read_zone
+from headrace._store.acting import current_actor
 from headrace.errors import ConfigurationError, UnknownSchedule, did_you_mean
 from headrace.job import Job, check_name
 from headrace.schedule import (
@@ -143,7 +144,7 @@ class Schedules:
             raise ConfigurationError(f'there is a schedule "{name}" already: edit it, or choose another name')
         return await self.get(name)
 
-    async def edit(self, name: str, *, by: str = "api", **options: Unpack[ScheduleOptions]) -> Schedule:
+    async def edit(self, name: str, *, by: str | None = None, **options: Unpack[ScheduleOptions]) -> Schedule:
         """Change a schedule. If code declares it, the change stays until code says something new.
 
         If when it is due changes, what is next is counted from now on: moments that were due and not ticked are
@@ -151,7 +152,7 @@ class Schedules:
 
         Args:
             name: Its name.
-            by: Who changes it: it is stored.
+            by: Who changes it: it is stored. Default: whoever is `acting`.
             options: Whatever is to change, as of `Headrace.schedule`. One of cron, every and at replaces the others.
         """
         found = await self.get(name)
@@ -166,7 +167,7 @@ class Schedules:
         changed = declare(name, found.task, unchanged | given)
         database = await self._database()
         digest = (await database.records("list_schedules", name=name))[0]["declared"]
-        await self._write(changed, digest=digest, editor=by)
+        await self._write(changed, digest=digest, editor=_by(by))
         return await self.get(name)
 
     async def delete(self, name: str) -> None:
@@ -181,16 +182,16 @@ class Schedules:
 
     # -- acting --
 
-    async def pause(self, name: str, reason: str, *, by: str = "api", tenant: str | None = None) -> None:
+    async def pause(self, name: str, reason: str, *, by: str | None = None, tenant: str | None = None) -> None:
         """Let moments pass without a job, until `resume`; they are recorded as paused. Survives deploys.
 
         Args:
             name: The schedule.
             reason: Why: it is stored with the schedule, and with each moment that passes.
-            by: Who: it is stored.
+            by: Who: it is stored. Default: whoever is `acting`.
             tenant: Only for this tenant.
         """
-        await self._act("pause_schedule", name, tenant, reason=reason, by=by)
+        await self._act("pause_schedule", name, tenant, reason=reason, by=_by(by))
 
     async def resume(self, name: str, *, tenant: str | None = None) -> None:
         """End a pause. What passed meanwhile does not run; `backfill` can make up for it."""
@@ -406,3 +407,8 @@ def _told(moment: Moment, jitter: Jitter) -> dict[str, Any]:
         "fold": moment.fold,
         "due_at": jitter.due(moment).isoformat(),
     }
+
+
+def _by(given: str | None) -> str:
+    actor = current_actor()
+    return given or (actor.by if actor else "api")

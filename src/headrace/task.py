@@ -14,9 +14,11 @@ import uuid_utils
 
 from headrace._arguments import Arguments
 from headrace._pending import PendingArguments
+from headrace._redact import Secrets
 from headrace.errors import ConfigurationError
 from headrace.job import DEFAULT_OPTIONS, DependentJob, Job, NewJob, Unique, check_name
 from headrace.limits import Ageing, FairShare, Limit, describe
+from headrace.middleware import enqueueing
 from headrace.retention import Retention
 from headrace.retry import Retry
 
@@ -80,6 +82,7 @@ class Task(Generic[P, C, R]):
         name: The stable name that is stored with its jobs.
         handler: The function.
         settings: How its jobs are run.
+        secrets: What of its arguments and result must not be shown.
     """
 
     def __init__(self, app: Headrace, name: str, handler: Callable[..., Any], settings: TaskSettings) -> None:
@@ -88,6 +91,7 @@ class Task(Generic[P, C, R]):
         self.handler = handler
         self.settings = settings.check(name)
         self.arguments = Arguments(name, handler)
+        self.secrets = Secrets.of(self.arguments.kinds, self.arguments.returns, app.secret_names)
         self._options = DEFAULT_OPTIONS
         self._conn: Any = None
         self.__doc__ = handler.__doc__
@@ -171,12 +175,14 @@ class Task(Generic[P, C, R]):
             DatabaseError: The database cannot be used.
             AppClosed: The app is closed.
         """
-        (job,) = await self.app.enqueue_many([self.job(*args, **kwargs)], conn=self._conn)
+        with enqueueing(self.app.middlewares, self.name):
+            (job,) = await self.app.enqueue_many([self.job(*args, **kwargs)], conn=self._conn)
         return job
 
     def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """`enqueue` for code that is not asynchronous: through the given connection, or the app's own thread."""
-        (job,) = self.app.enqueue_many_sync([self.job(*args, **kwargs)], conn=self._conn)
+        with enqueueing(self.app.middlewares, self.name):
+            (job,) = self.app.enqueue_many_sync([self.job(*args, **kwargs)], conn=self._conn)
         return job
 
     def __repr__(self) -> str:

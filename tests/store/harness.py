@@ -235,9 +235,13 @@ class Store:
         for table in (
             "job", "job_progress", "enqueue_key", "worker", "queue", "task", "event", "schedule", "schedule_due", "schedule_code",
             "tick", "workflow", "workflow_node", "dependency", "workflow_change", "pause", "flow_limit", "flow_queue", "flow_gate",
-            "flow_release",
+            "flow_release", "rollup", "rollup_seen", "queue_sample", "deploy",
         ):  # fmt: skip
             self.ask(f"delete from {self.schema}.{table}")
+        self.ask(
+            f"update {self.schema}.rollup_look set source = null, began_at = null, began_with = null, looked_ats = '{{}}', sampled_at = '-infinity', "
+            "sample_took = '0'"
+        )
 
 
 FROM_START = {"after": "-infinity", "after_id": str(UUID(int=0))}

@@ -102,3 +102,12 @@ select h.id, 1 + i, 1, 'call', 'charge', 'done', h.finished_at, h.finished_at, '
 from headrace.job_history h cross join generate_series(0, 1) i where h.args is null;
 insert into headrace.step (job_id, ordinal, run, kind, name, outcome, recorded_at, finished_at, result)
 select j.id, 1, 1, 'call', 'charge', 'done', now(), now(), '1' from headrace.job j where j.state = 'running';
+insert into headrace.operation (action, state, filter, started_by, starts_at) values ('delete', 'running', 'age>0s', 'somebody', now());
+-- Counts of two days for 20 tasks, samples of ten queues, and deploys.
+insert into headrace.rollup (step, scope, start_at, queue, task, started, succeeded, failed, cancelled, retried, rescued, waits, runs)
+select 'minute', 0, date_trunc('minute', now(), 'UTC') - make_interval(mins => m), 'q' || t % 4, 'task' || t, 1, 1, 0, 0, 0, 0, '{}', '{}'
+from generate_series(0, 2879) m, generate_series(1, 20) t;
+insert into headrace.queue_sample
+select 'minute', date_trunc('minute', now(), 'UTC') - make_interval(mins => m), case when q > 0 then 'q' || q else '' end, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0
+from generate_series(0, 2879) m, generate_series(0, 9) q;
+insert into headrace.deploy (deployed_at, label) select now() - make_interval(hours => h), 'v' || h from generate_series(0, 2000) h;

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from psycopg import Connection
+    from psycopg import Connection, sql
     from psycopg.errors import Diagnostic
 
 SETTINGS = {
@@ -53,7 +53,7 @@ class Plans:
         if found:
             self._plans.append(json.loads(plan)["Plan"])
 
-    def of(self, statement: str, parameters: Any = None) -> list[Scan]:
+    def of(self, statement: str | sql.Composed, parameters: Any = None) -> list[Scan]:
         """Run the statement, undo it, and return what it read, and how."""
         with self._conn.transaction(force_rollback=True):
             self._conn.execute("select pg_advisory_xact_lock(78)")  # other processes of the run use the same database

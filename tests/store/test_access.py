@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from conftest import DatabaseServer
 
+ROLLUPS = {"bin_s": 60, "step": "minute", "since": "2026-01-01", "until": "2026-01-02", "queue": None}
 NO_RIGHT = psycopg.errors.InsufficientPrivilege
 
 
@@ -113,6 +114,20 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
     acting.end_lease(worker)
     assert acting.rescue() == {third.id: "lost"}
     assert acting.cancel(third.id) == {third.id: "cancelled"}
+    operation = acting.value(
+        "start_operation",
+        action="retry",
+        settings="{}",
+        filter="age>0s",
+        ids=None,
+        tenant=None,
+        by="b",
+        undo_s=0,
+        estimate=1,
+    )
+    assert acting.rows("take_operation", now=None)
+    assert acting.value("run_chunk", id=operation, chunk=0, ids=[third.id], place=None, last=True)
+    assert acting.cancel(third.id) == {third.id: "cancelled"}
     acting.limit("two", "concurrency", queue="q", bound=2)
     limited = [acting.enqueue(), acting.enqueue()]
     other = acting.worker()
@@ -120,7 +135,7 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
     acting.rows("remove_limit", name="two")
     acting.claim_limited(other, 5)
     acting.rows("sweep_lanes")
-    acting.rows("pause_queue", queue="q", reason=None, until=None, for_s=None)
+    acting.rows("pause_queue", queue="q", reason=None, until=None, for_s=None, by=None)
     acting.rows("resume_queue", queue="q")
     assert set(acting.delete(*limited)) == set(limited)
     assert acting.retry(third.id) == [third.id]
@@ -137,11 +152,16 @@ def test_a_worker_does_what_workers_do(store: Store, role: Callable[[str], Store
     for name in ("prune_aged", "prune_counted", "delete_expired_keys", "delete_expired_events", "prune_gates"):
         acting.rows(name, now=None, chunk=10)
     acting.rows("list_partitions", now=None)
+    assert acting.value("roll_up", kind=1, period_s=15, margin_s=15, budget_s=0, now=None) is not None
+    assert acting.value("sample_queues", now=None) is not None
+    assert acting.value("mark_deploy", label="v1", by="b", by_worker=True, at=None)
+    acting.rows("prune_rollups", now=None)
     acting.rows("count_queues")
     act_on_schedules(acting)
     with pytest.raises(NO_RIGHT):
         acting.ask("drop table headrace.job")
-    acting.ask("select headrace.grant_access('pg_monitor', 'worker')")  # nothing that is not the worker's to give
+    with pytest.raises(NO_RIGHT):
+        acting.ask("select headrace.grant_access('pg_monitor', 'worker')")  # nothing of it is the worker's to give
     assert not store.one("select has_table_privilege('pg_monitor', 'headrace.job', 'select')")
 
 
@@ -176,19 +196,90 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
         "count_waiting": {"event": "paid"}, "count_queues": {}, "list_workers": {}, "list_queue_settings": {},
         "find_workflow": {"id": job}, "list_workflows": {"before": None, "states": None, "limit": 1},
         "list_nodes": {"id": job, "after": None, "limit": 1},
-        "list_limits": {}, "list_breakers": {}, "list_pauses": {}, "explain_wait": {"id": job},
-        "list_finished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
-        "list_unfinished": {"before": None, "states": None, "queue": None, "task": None, "limit": 1},
+        "list_names": {"tenant": None}, "list_operations": {"id": None, "before": None, "tenant": None, "limit": 1},
+        "bound_open": {"before_id": job, "window": 1},
+        "list_limits": {}, "list_breakers": {}, "list_pauses": {}, "explain_job": {"id": job, "tenant": None, "lease_s": 20, "bound": 1000},
+        "inspect_server": {}, "inspect_transactions": {}, "inspect_slots": {}, "inspect_tables": {}, "inspect_indexes": {},
+        "inspect_partitions": {"days": 14}, "inspect_jobs": {"lease_s": 20}, "inspect_gates": {}, "inspect_rest": {"lease_s": 20},
+        "read_look": {}, "list_deploys": {"since": "2026-01-01", "until": None},
+        "read_counts": ROLLUPS | {"task": None, "scope": 0}, "read_times": ROLLUPS | {"task": None, "scope": 0, "measure": "run"},
+        "read_samples": ROLLUPS,
         "list_schedules": {"name": None}, "list_schedule_tenants": {"name": "s", "tenant": None, "after": "", "limit": 1},
         "list_ticks": {"name": "s", "tenant": None, "before": None, "limit": 1},
     }  # fmt: skip
     for name, parameters in reads.items():
         viewer.rows(name, **parameters)
     assert viewer.one("select state::text from headrace.jobs where id = %s", [job]) == "succeeded"
-    assert executable(viewer) == {"uuid7_floor", "uuid7_floor_of", "lane_of", "rate_ahead"}
+    assert viewer.one("select headrace.find_args(id, created_at) from headrace.job_history where id = %s", [job]) == {
+        "blob": "x" * 3000
+    }
+    assert viewer.one("select headrace.failure_of(error, task) from headrace.job_history where id = %s", [job])
+    assert executable(viewer) == {
+        "uuid7_floor", "uuid7_floor_of", "lane_of", "rate_ahead", "find_args", "failure_of", "error_place",
+    }  # fmt: skip
     assert allowed(viewer, "insert, update, delete, truncate") == set()
     with pytest.raises(NO_RIGHT):
         viewer.cancel(job)
+
+
+ACCESS = {"access_user", "access_key", "access_session", "access_link", "access_try"}
+
+
+@pytest.mark.direct
+@pytest.mark.parametrize("access", ["worker", "viewer"])
+def test_who_may_come_in_is_not_for_workers_and_viewers(role: Callable[[str], Store], access: str) -> None:
+    """They cannot read what keys and passwords are recognised by, nor make some; workers tidy up by a function."""
+    acting = role(access)
+    assert allowed(acting, "select, insert, update, delete, truncate") & ACCESS == set()
+    with pytest.raises(NO_RIGHT):
+        acting.ask("select digest from headrace.access_key")
+    if access == "worker":
+        acting.rows("prune_access", idle_s=1, absolute_s=1)
+
+
+@pytest.mark.direct
+def test_the_web_knows_who_is_who(role: Callable[[str], Store]) -> None:
+    """`headrace serve` may do what workers may, and read and write who may come in."""
+    acting = role("web")
+    key = {"prefix": "p", "name": "k", "digest": b"d", "role": "viewer", "tenant": None, "by": "b", "lasts_s": None}
+    assert acting.rows("insert_key", **key) == [("k",)]
+    assert acting.rows("find_key", prefix="p", now=None)[0][1] == "k"
+    assert acting.rows("count_tries", keys=["k"], bounds=[1], span_s=60) == [(0, False)]
+    assert acting.enqueue()
+    with pytest.raises(NO_RIGHT):
+        acting.ask("drop table headrace.access_key")
+
+
+@pytest.mark.direct
+@pytest.mark.parametrize("access", ["worker", "web", "viewer"])
+def test_nobody_changes_the_audit_log(store: Store, role: Callable[[str], Store], access: str) -> None:
+    """It is read, and added to by a function that says the time itself; by way of its months, too."""
+    acting = role(access)
+    assert allowed(acting, "insert, update, delete, truncate") & months(store) == set()
+    acting.rows(
+        "list_audit", before=None, by=None, action=None, kind=None, target=None, since=None, until=None, limit=1
+    )
+    for statement in (
+        "insert into headrace.audit (id) values (1)",
+        "truncate headrace.audit",
+        "drop table headrace.audit",
+    ):
+        with pytest.raises(NO_RIGHT):
+            acting.ask(statement)
+    entry = {"by": "b", "source": "api", "address": None, "action": "x.y", "kind": "x", "targets": [], "count": 0,
+             "before": None, "after": None}  # fmt: skip
+    if access == "viewer":
+        with pytest.raises(NO_RIGHT):
+            acting.rows("record_audit", **entry)
+    else:
+        assert acting.value("record_audit", **entry) > 0
+
+
+def months(store: Store) -> set[str]:
+    rows = store.ask(
+        "select relname from pg_class where relnamespace = 'headrace'::regnamespace and relname ~ '^audit'"
+    )
+    return {name for (name,) in rows}
 
 
 @pytest.mark.direct
@@ -203,7 +294,7 @@ def test_everybody_else_does_nothing(store: Store, role: Callable[[str], Store])
 
 def test_an_access_that_does_not_exist_is_refused(store: Store) -> None:
     """A misspelt access grants nothing."""
-    with pytest.raises(psycopg.DatabaseError, match="worker, enqueuer or viewer"), store.conn.transaction():
+    with pytest.raises(psycopg.DatabaseError, match="worker, web, enqueuer or viewer"), store.conn.transaction():
         store.ask("select headrace.grant_access(current_user, 'admin')")
 
 

@@ -277,14 +277,14 @@ def test_a_pause(store: Store, queue: str) -> None:
     store.enqueue(), store.enqueue()
     worker = store.worker()
     (running,) = store.claim(worker)
-    store.rows("pause_queue", queue=queue, reason="deploy", until=None, for_s=None)
+    store.rows("pause_queue", queue=queue, reason="deploy", until=None, for_s=None, by=None)
     assert store.claim(worker) == store.claim_suspect(worker) == []
     store.limit("q", "concurrency", queue="q", bound=5)
     assert store.claim_limited(worker)[0] == []
     assert store.settle(worker, ended(running)) == []
-    store.rows("pause_queue", queue=queue, reason=None, until="2000-01-01T00:00:00Z", for_s=None)
+    store.rows("pause_queue", queue=queue, reason=None, until="2000-01-01T00:00:00Z", for_s=None, by=None)
     assert len(store.claim_limited(worker)[0]) == 1
-    store.rows("pause_queue", queue=queue, reason=None, until=None, for_s=60)
+    store.rows("pause_queue", queue=queue, reason=None, until=None, for_s=60, by=None)
     assert store.rows("resume_queue", queue=queue)[0][0] is True
     assert store.rows("resume_queue", queue=queue) == []
 
@@ -330,22 +330,6 @@ def test_a_full_queue_counts_jobs_in_lanes(store: Store) -> None:
     with pytest.raises(psycopg.DatabaseError) as refusal:
         store.enqueue()
     assert refusal.value.sqlstate == "HR001"
-
-
-def test_a_wait_is_explained(store: Store) -> None:
-    """Whoever asks why a job waits is told each thing that stops it, and nothing that does not."""
-    store.limit("slots", "concurrency", queue="q", key="user")
-    store.limit("wide", "concurrency", queue="q", bound=50)
-    store.limit("order", "order", queue="q", key="user", on_failure="hold")
-    runs, waits = store.enqueue(args={"user": 7}), store.enqueue(args={"user": 7})
-    store.claim_limited(store.worker(), 5)
-    store.rows("pause_queue", queue="q", reason="deploy", until=None, for_s=None)
-    told = store.rows("explain_wait", id=waits)
-    assert [row[:5] for row in told] == [
-        ("concurrency", "slots", "7", 1, 1), ("order", "order", "7", 1, 1), ("pause", "q", None, None, None),
-    ]  # fmt: skip
-    assert told[1][-1] == runs
-    assert store.rows("explain_wait", id=runs) == []
 
 
 def test_release_while_a_claim_finds_no_slot(store: Store, other: Store, observer: Store) -> None:

@@ -148,7 +148,7 @@ class LimitedStore(RuleBasedStateMachine):
         """The queue is paused, or resumed."""
         self.paused = paused
         if paused:
-            self.store.rows("pause_queue", queue="q", reason="test", until=None, for_s=None)
+            self.store.rows("pause_queue", queue="q", reason="test", until=None, for_s=None, by=None)
         else:
             self.store.rows("resume_queue", queue="q")
 

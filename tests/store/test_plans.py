@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,11 @@ import pytest
 from psycopg import sql
 from uuid_utils import uuid7
 
+from headrace._store.conditions import Conditions
 from headrace._store.connect import connection_parameters
 from headrace._store.sql import query
 from headrace._worker.settles import settle_parameters
+from headrace.filter import Filter
 from tests.store.harness import FROM_START, Claimed, Store, ended, scan_of, superuser_url
 from tests.store.plans import Plans, days, indexes
 
@@ -33,16 +36,31 @@ Parameters = dict[str, Any]
 
 MOMENTS = '[{"nominal": "2026-01-01T09:00:00", "fold": 0, "due_at": "2026-01-01T09:00:00Z"}]'
 READS_EVERYTHING = {
+    "count_open": "those that match, up to 10,001 of them, for 0.4 s",
+    "count_finished": "the same",
     "count_queues": "the numbers of all unfinished jobs",
+    "sample_queues": "the same, once a minute",
+    "inspect_jobs": "the same, for the doctor",
+    "inspect_gates": "all jobs in lanes, for the doctor",
+    "inspect_rest": "all schedules, for the doctor",
+    "read_vitals": "the numbers of all unfinished jobs",
     "list_schedules": "what is next of all tenants",
 }
 SMALL = {
     "beat_workers", "copy_jobs", "create_partitions", "create_partitions_now", "drain_worker", "drop_partition", "end_lease", "has_lease",
     "list_beats", "list_objects", "list_partitions", "list_queue_settings", "list_workers", "list_writers", "read_backend_pid", "read_clock", "read_instance",
     "register_queues", "register_tasks", "register_worker", "set_queue", "declare_schedules", "delete_schedule", "write_schedule",
-    "register_limits", "list_limits", "list_breakers", "list_pauses", "prune_gates", "set_limit", "remove_limit", "force_breaker",
+    "record_alerts", "take_alert_look", "take_alert_messages", "delete_alert_message", "list_alerts", "register_limits", "list_limits", "list_breakers", "list_pauses", "prune_gates", "set_limit", "remove_limit", "force_breaker",
     "pause_queue", "resume_queue", "lock_migrations", "has_version_table", "create_version_table", "record_version", "read_version",
     "list_checksums", "read_functions_checksum", "list_function_bodies", "read_identity", "has_role", "has_database",
+    "take_operation", "give_back_operation", "fail_operation", "start_operation", "cancel_operation", "list_operations", "bound_time",
+    "estimate_open", "estimate_finished",
+    "mark_deploy", "read_look", "inspect_server", "inspect_transactions", "inspect_slots", "inspect_tables", "inspect_indexes",
+    "inspect_partitions", "list_secrets", "list_audit", "record_audit", "drop_audit_partitions", "set_audit_age", "look_at_instance", "look_at_limit",
+    "look_at_queue", "look_at_key", "look_at_user", "insert_key", "find_key", "touch_key", "list_keys", "revoke_key", "insert_user",
+    "find_user", "list_users", "has_users", "set_password", "rehash_password", "delete_user", "insert_session", "find_session",
+    "touch_session", "delete_session", "delete_sessions", "insert_link", "find_link", "use_link", "count_tries", "forget_tries",
+    "prune_access",
 }  # fmt: skip
 """These read none of the large tables; drop_partition has a test of its own."""
 
@@ -55,6 +73,7 @@ class Large:
     running: list[Claimed]
     queued: list[str]
     scheduled: list[str]
+    parked: str
     finished: list[str]
     workflows: list[str]
     first_day: str
@@ -101,6 +120,7 @@ def _look(conn: psycopg.Connection) -> Large:
         running=[Claimed(i, 1) for i in ids(f"select id from headrace.job where worker_id = {WORKER}")],
         queued=ids("select id from headrace.job where state = 'queued' limit 1000"),
         scheduled=ids("select id from headrace.job where state = 'scheduled' limit 10"),
+        parked=ids("select id from headrace.job where state = 'blocked' limit 1")[0],
         finished=ids("select id from headrace.job_history where finished_at > now() - interval '1 hour' limit 10"),
         workflows=ids("select distinct workflow_id from headrace.workflow_change limit 5"),
         first_day=ids(
@@ -124,7 +144,6 @@ LIMITED: Parameters = {
 }  # fmt: skip
 CLAIM_INDEXES = {"job_claim", "job_pkey"}
 HISTORY_ID = {"job_history(id)"}
-LIST = {"before": None, "states": None, "queue": None, "task": None, "limit": 50}
 
 
 def settles(large: Large, count: int, *, again: bool = False) -> Parameters:
@@ -154,9 +173,19 @@ def steps(large: Large, **fields: Any) -> Parameters:
     return {"worker_id": WORKER, "id": attempt.id, "run": attempt.run, "ordinal": 3, "now": None} | fields
 
 
+def why(job_id: str) -> Parameters:
+    """Why a job is where it is."""
+    return {"id": job_id, "tenant": None, "lease_s": 20, "bound": 100}
+
+
 def constant(**parameters: Any) -> Callable[[Large], Parameters]:
     """Parameters that do not depend on the store."""
     return lambda _: parameters
+
+
+def chunk_of(large: Large) -> Parameters:
+    """The first chunk of an operation that is there."""
+    return {"id": 1, "chunk": 0, "ids": [*large.queued[:5], *large.finished[:5]], "place": None, "last": False}
 
 
 def new_workflow(**more: Any) -> Parameters:
@@ -176,15 +205,28 @@ def added(workflow: str) -> Parameters:
     return {"id": workflow, "jobs": parameters["jobs"], "nodes": json.dumps(nodes)}
 
 
+ROLLUPS: Parameters = {
+    "bin_s": 300, "step": "minute", "scope": 0, "since": "now", "until": "tomorrow", "queue": "q1",
+}  # fmt: skip
 CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("claim_jobs", "one", constant(**CLAIM, places=[1, 0, 0, 0]), CLAIM_INDEXES),
     ("claim_jobs", "500", constant(**CLAIM, places=[125] * 4), CLAIM_INDEXES),
+    ("claim_jobs_timed", "500", constant(**CLAIM, places=[125] * 4), CLAIM_INDEXES),
     ("claim_suspect", "", constant(**CLAIM), {"job_suspect", "job_pkey"}),
     ("claim_limited_jobs", "one", constant(**LIMITED, places=[1]), {"job_lane", "job_pkey", "flow_gate_pkey"}),
     ("claim_limited_jobs", "500", constant(**LIMITED, places=[500]), {"job_lane", "job_pkey", "flow_gate_pkey"}),
+    ("claim_limited_jobs_timed", "500", constant(**LIMITED, places=[500]), {"job_lane", "job_pkey", "flow_gate_pkey"}),
     ("claim_limited_jobs", "suspects", constant(**LIMITED | {"suspects": True}, places=[1]), {"job_suspect"}),
     ("sweep_lanes", "", constant(), {"job_lane"}),
-    ("explain_wait", "", lambda large: {"id": large.queued[0]}, {"job_pkey"}),
+    ("roll_up", "", constant(kind=1, period_s=0, margin_s=15, budget_s=0, now=None), {"job_history(finished_at)", "attempt(finished_at)"}),
+    ("read_counts", "", constant(**ROLLUPS, task="task1"), {"rollup_pkey"}),
+    ("read_times", "", constant(**ROLLUPS, task=None, measure="wait"), {"rollup_pkey"}),
+    ("read_samples", "", constant(**{k: v for k, v in ROLLUPS.items() if k != "scope"}), {"queue_sample_pkey"}),
+    ("prune_rollups", "", constant(now=None), {"rollup_pkey"}),
+    ("list_deploys", "", constant(since="yesterday", until=None), {"deploy_deployed_at"}),
+    ("explain_job", "queued", lambda large: why(large.queued[-1]), {"job_pkey", "job_claim"}),
+    ("explain_job", "blocked", lambda large: why(large.parked), {"job_pkey"}),
+    ("explain_job", "finished", lambda large: why(large.finished[0]), HISTORY_ID),
     ("settle_jobs", "one", lambda large: settles(large, 1), {"job_pkey"}),
     ("settle_jobs", "200", lambda large: settles(large, 200), {"job_pkey"}),
     ("settle_jobs", "again", lambda large: settles(large, 5, again=True), {"job_pkey"} | HISTORY_ID),
@@ -220,12 +262,14 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
      {"job_pkey", "step(job_id_ordinal)"} | HISTORY_ID),
     ("delete_jobs", "", lambda large: {"ids": [large.finished[0], large.queued[0]]},
      {"job_pkey", "attempt(job_id_run)", "job_log(job_id_run_logged_at)", "payload(job_id)", "step(job_id_ordinal)"} | HISTORY_ID),
+    ("look_at_jobs", "", lambda large: {"ids": [large.finished[0], large.queued[0]]}, {"job_pkey"} | HISTORY_ID),
+    ("look_at_schedule", "", constant(name="many", tenant="t5"), {"schedule_due_pkey"}),
+    ("look_at_workflow", "", lambda large: {"id": large.workflows[0]}, {"workflow_pkey"}),
     ("find_jobs", "", lambda large: {"ids": [large.finished[0], large.queued[0]]}, {"job_pkey"} | HISTORY_ID),
     ("find_ids", "", lambda large: {"ids": [large.finished[0], large.queued[0]]}, {"job_pkey"} | HISTORY_ID),
     ("find_outcomes", "", lambda large: {"ids": [large.finished[0]], "oldest": large.finished[0]}, HISTORY_ID),
     ("list_attempts", "", lambda large: {"id": large.finished[0]}, {"attempt(job_id_run)"}),
     ("list_logs", "", lambda large: {"id": large.finished[0], "limit": 10}, {"job_log(job_id_run_logged_at)"}),
-    ("list_unfinished", "", constant(**LIST), {"job_pkey"}),
     ("list_due_schedules", "", constant(now=None, ahead_s=1, behind_s=5, chunk=250), {"schedule_due_next"}),
     ("tick_schedules", "", lambda large: {"plans": json.dumps(large.due), "now": None}, {"schedule_due_pkey", "job_pkey"}),
     ("release_waiting_ticks", "", constant(after_schedule="", after_tenant="", chunk=500, now=None),
@@ -243,8 +287,9 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("write_schedule_tenants", "", constant(name="many", tenants='[{"tenant": "t5"}]', now=None), set()),
     ("delete_schedule_tenants", "", constant(name="many", tenants=["t5", "t6"]), {"schedule_due_pkey", "tick_waiting"}),
     ("prune_ticks", "", constant(now=None, chunk=1000), {"tick_fired"}),
-    ("list_finished", "", constant(**LIST), {"job_history(finished_at)"}),
-    ("list_finished", "failed", constant(**LIST | {"states": ["failed"]}), {"job_history(state_finished_at_id)"}),
+    ("count_failures", "", constant(now=None, window_s=600, sample=5000), {"job_history(finished_at)"}),
+    ("list_changes", "", constant(seconds=5, limit=201), {"job_history(finished_at)", "job_pkey"}),
+    ("list_states", "", lambda large: {"ids": [*large.queued[:5], *large.finished[:5]]}, {"job_pkey"} | HISTORY_ID),
     ("load_steps", "", lambda large: {"id": large.finished[0], "now": None}, {"step(job_id_ordinal)"}),
     ("list_steps", "", lambda large: {"id": large.finished[0]}, {"step(job_id_ordinal)"}),
     ("record_step", "", lambda large: steps(large, kind="call", name="n", result="1", took_s=1, wait_s=None, patient=False, again=False),
@@ -275,7 +320,46 @@ CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("prune_workflows", "", constant(now=None, chunk=10),
      {"workflow_finished", "workflow_node_workflow", "workflow_node_pkey", "dependency_pkey"}),
     ("delete_expired_keys", "", constant(now=None, chunk=1000), {"enqueue_key_expiry", "enqueue_key_pkey"}),
+    ("list_names", "", constant(tenant=None), {"job_pkey"}),
+    ("run_chunk", "", chunk_of, {"job_pkey"} | HISTORY_ID),
 ]  # fmt: skip
+
+NEWEST = {"before_id": "ffffffff-ffff-ffff-ffff-ffffffffffff", "down_to_id": str(UUID(int=0)), "limit": 50}
+IN_HISTORY = {"before_id": NEWEST["before_id"], "down_to": "-infinity", "limit": 50}
+SEARCHES: list[tuple[str, str, Parameters, set[str]]] = [
+    ("search_open", "", NEWEST, {"job_pkey"}),
+    ("search_open", "state:queued task:task1", NEWEST, {"job_pkey"}),
+    ("pick_open", "state:queued", NEWEST, {"job_pkey"}),
+    ("bound_open", "", NEWEST | {"window": 20000}, {"job_pkey"}),
+    ("search_finished", "", IN_HISTORY, {"job_history(finished_at)"}),
+    ("search_finished", "task:task1", IN_HISTORY, {"job_history(finished_at)"}),
+    ("search_finished", "state:failed", IN_HISTORY, {"job_history(state_finished_at_id)"}),
+    ("pick_finished", "state:failed error~x", IN_HISTORY, {"job_history(state_finished_at_id)"}),
+    ("bound_finished", "", IN_HISTORY | {"window": 20000}, {"job_history(finished_at)"}),
+    ("bound_finished", "state:failed", IN_HISTORY | {"window": 100}, {"job_history(state_finished_at_id)"}),
+    ("group_failures", "task:task0", IN_HISTORY, {"job_history(state_finished_at_id)"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "parameters", "expected"), SEARCHES, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_search_goes_through_its_order(
+    large: Large, name: str, text: str, parameters: Parameters, expected: set[str]
+) -> None:
+    """Its window, its bound and its page are found from the newest on, in an index, without a sort of everything."""
+    now = datetime.now(UTC)
+    conditions = Conditions("headrace", now)
+    found = Filter.parse(text)
+    parts: dict[str, sql.Composable] = {
+        "open": conditions.of(found, None, finished=False), "finished": conditions.of(found, None, finished=True),
+        "base": sql.SQL("j.state = 'failed'" if text == "state:failed" else "true"),
+    }  # fmt: skip
+    statement = sql.SQL(query(name, "headrace")).format(**parts)
+    times = {"as_of": now, "until": now + timedelta(days=1), "before": now}
+    scans = large.plans.of(statement, conditions.parameters | parameters | times)
+    assert large.plans.sequential(scans) == []
+    assert expected <= indexes(scans)
 
 
 @pytest.mark.parametrize(
@@ -301,11 +385,11 @@ def test_a_busy_key_is_not_read(large: Large, places: int) -> None:
 def test_every_statement_has_a_plan_test() -> None:
     """A new file in queries/ is named here, or it fails."""
     names = {entry.name.removesuffix(".sql") for entry in (files("headrace") / "_store" / "queries").iterdir()}
-    assert names == {case[0] for case in CASES} | SMALL | set(READS_EVERYTHING)
+    assert names == {case[0] for case in CASES} | {case[0] for case in SEARCHES} | SMALL | set(READS_EVERYTHING)
 
 
 BY_ID = ["find_jobs", "find_ids", "find_outcomes", "list_attempts", "list_logs", "list_steps", "load_steps", "was_settled", "cancel_jobs",
-         "retry_jobs", "delete_jobs", "settle_jobs"]  # fmt: skip
+         "retry_jobs", "delete_jobs", "settle_jobs", "look_at_jobs"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BY_ID)

@@ -1,54 +1,105 @@
-"""A shop with a past, its dashboard, and a browser."""
+"""An app, its web application, and clients of it: this machine's admin, and callers of other roles and tenants.
+
+The database is one for each process of the run, emptied after each test.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import uuid
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+import httpx
+import psycopg
 import pytest
-from playwright.async_api import expect
+from psycopg import sql
 
+from headrace import Headrace
 from headrace.web import web_app
-from tests.web.browsing import PATIENCE_MS, chromium, serving
-from tests.web.shop import fill, make_app, seed
-from tests.worker.helpers import working
+from headrace.web.access import Caller, Role, caller
+from tests.web.sample_app import declare_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
 
-    from playwright.async_api import Browser
+    from fastapi import FastAPI
 
-    from headrace import Headrace
+    from conftest import DatabaseServer
 
-expect.set_options(timeout=PATIENCE_MS)
-
-
-@dataclass
-class Shop:
-    """The app, where its dashboard is, the gate that its videos wait at, and what can be charged."""
-
-    app: Headrace
-    address: str
-    gate: asyncio.Event
-    currencies: set[str]
+KEPT = ("instance", "schema_version")
+ADMIN = Caller(name="ann", role=Role.ADMIN, tenant=None, address="127.0.0.1")
+OPERATOR = replace(ADMIN, name="otto", role=Role.OPERATOR)
+VIEWER = replace(ADMIN, name="vera", role=Role.VIEWER)
+ACME = replace(OPERATOR, name="of acme", tenant="acme")
 
 
-@pytest.fixture
-async def shop(database: str) -> AsyncIterator[Shop]:
-    """A shop that has worked off 120 orders, with a worker that goes on."""
-    gate, currencies = asyncio.Event(), {"EUR", "USD", "GBP"}
-    app = make_app(database, gate, currencies)
-    async with app:
-        await seed(app, jobs=60)
-        await fill(app)
-        async with working(app, concurrency=8), serving(web_app(app, local=True)) as address:
-            yield Shop(app, address, gate, currencies)
-            gate.set()
+@pytest.fixture(scope="session")
+def shared_url(server: DatabaseServer, _template: str) -> Iterator[str]:
+    """The URL of a migrated database that this process's tests share."""
+    name = f"web_{uuid.uuid4().hex}"
+    create, drop = sql.SQL("create database {} owner {} template {}"), sql.SQL("drop database {} with (force)")
+    with server.admin() as admin:
+        admin.execute(create.format(sql.Identifier(name), sql.Identifier(server.role), sql.Identifier(_template)))
+    try:
+        yield server.url_of(name)
+    finally:
+        with server.admin() as admin:
+            admin.execute(drop.format(sql.Identifier(name)))
 
 
 @pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """Debian's Chromium."""
-    async with chromium() as opened:
-        yield opened
+def url(shared_url: str) -> Iterator[str]:
+    """The shared database, empty again at the end."""
+    yield shared_url
+    with psycopg.connect(shared_url, autocommit=True) as conn:
+        for (table,) in conn.execute(
+            "select c.relname from pg_class c where c.relnamespace = 'headrace'::regnamespace "
+            "and c.relkind in ('r', 'p') and not c.relispartition"
+        ).fetchall():
+            if table not in KEPT:
+                conn.execute(sql.SQL("delete from headrace.{}").format(sql.Identifier(table)))
+
+
+@pytest.fixture
+async def app(url: str) -> AsyncIterator[Headrace]:
+    """An app with tasks."""
+    async with Headrace(url) as app:
+        declare_tasks(app)
+        yield app
+
+
+@pytest.fixture
+def web(app: Headrace) -> FastAPI:
+    """Its web application."""
+    return web_app(app)
+
+
+@pytest.fixture
+def as_caller(web: FastAPI) -> Callable[[Caller], AbstractAsyncContextManager[httpx.AsyncClient]]:
+    """A client of whoever it is; one at a time."""
+
+    @asynccontextmanager
+    async def client(who: Caller) -> AsyncIterator[httpx.AsyncClient]:
+        web.dependency_overrides[caller] = lambda: who
+        try:
+            async with http_client(web) as made:
+                yield made
+        finally:
+            del web.dependency_overrides[caller]
+
+    return client
+
+
+def http_client(web: Any, address: str = "127.0.0.1") -> httpx.AsyncClient:
+    """A client that comes from an address."""
+    transport = httpx.ASGITransport(app=web, client=(address, 4711))
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost/api/v1/", timeout=30)
+
+
+@pytest.fixture
+async def client(web: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """This machine's admin."""
+    async with http_client(web) as made:
+        yield made

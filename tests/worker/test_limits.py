@@ -93,7 +93,7 @@ async def test_a_pause_stops_a_worker_and_a_resume_starts_it(app: Headrace, tabl
         later = await wait.enqueue()
         for _ in range(2):
             await worker.settings.round_done()
-        assert await app.explain_wait(later.id) != []
+        assert (await app.why(later.id)).reasons[0].kind == "paused"
         gate.set()
         await until(lambda: tables.states() == {"queued": 1, "succeeded": 1}, "the running one has ended")
         assert await app.resume()

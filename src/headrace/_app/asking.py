@@ -23,9 +23,10 @@ from headrace.errors import (
     did_you_mean,
 )
 from headrace.event import KEEP_EVENTS, EventInfo, emit_parameters
-from headrace.job import AttemptInfo, JobInfo, LogLine, State, StepInfo, check_words
-from headrace.limits import PauseInfo, explain
+from headrace.job import AttemptInfo, JobInfo, LogLine, State, StepInfo, check_words, job_info
+from headrace.limits import PauseInfo
 from headrace.serving import LOOKED_AT, QueueInfo, RunningJob, WorkerInfo
+from headrace.why import BOUND, LEASE_S, Why, explain
 
 
 class Asking(Opening):
@@ -82,13 +83,13 @@ class Asking(Opening):
         """
         found = await self.find_jobs([job_id])
         if not found:
-            raise JobNotFound(f"no job has the id {job_id}: it never existed, was deleted, or is out of retention")
+            raise _not_found(job_id)
         return found[0]
 
     async def find_jobs(self, job_ids: Sequence[UUID | str]) -> list[JobInfo]:
         """Those of these jobs that exist."""
         records = await (await self._here()).database.records("find_jobs", ids=_job_ids(job_ids))
-        return [_job_info(record) for record in records]
+        return [job_info(record) for record in records]
 
     async def cancel_jobs(self, job_ids: Sequence[UUID | str], reason: str = "cancelled") -> dict[UUID, str]:
         """Cancel jobs; for each, "cancelled", "requested" (it runs), "finished" or "unknown"."""
@@ -117,10 +118,22 @@ class Asking(Opening):
         rows = await (await self._here()).database.rows("delete_jobs", ids=_job_ids(job_ids))
         return [UUID(row[0]) for row in rows]
 
-    async def explain_wait(self, job_id: UUID | str) -> list[str]:
-        """What stops a queued job from starting, in words: pauses, and limits without a place for it; or nothing."""
-        records = await (await self._here()).database.records("explain_wait", id=_job_ids([job_id])[0])
-        return [explain(**record) for record in records]
+    async def why(self, job_id: UUID | str, *, tenant: str | None = None) -> Why:
+        """Why a job is where it is, each reason why it does not run, and what happens next.
+
+        Args:
+            job_id: Which.
+            tenant: Only if it is this tenant's, and without anything of other tenants' jobs. None: whosever it is.
+
+        Raises:
+            JobNotFound: No job (of this tenant) has this id.
+        """
+        records = await (await self._here()).database.records(
+            "explain_job", id=_job_ids([job_id])[0], tenant=tenant, lease_s=LEASE_S, bound=BOUND
+        )
+        if not records:
+            raise _not_found(job_id)
+        return explain(records[0])
 
     async def list_attempts(self, job_id: UUID | str) -> list[AttemptInfo]:
         """A job's attempts before its last, oldest first."""
@@ -160,7 +173,12 @@ class Asking(Opening):
     # -- pausing --
 
     async def pause(
-        self, queue: str | None = None, *, reason: str | None = None, until: datetime | timedelta | None = None
+        self,
+        queue: str | None = None,
+        *,
+        reason: str | None = None,
+        until: datetime | timedelta | None = None,
+        by: str | None = None,
     ) -> None:
         """Let no worker claim jobs of a queue, from its next claim on; running jobs go on.
 
@@ -168,6 +186,7 @@ class Asking(Opening):
             queue: Which; None: all of them.
             reason: Kept with the pause.
             until: When it ends by itself; None: when somebody resumes it.
+            by: Who pauses it, kept with it.
         """
         await (await self._here()).database.rows(
             "pause_queue",
@@ -175,6 +194,7 @@ class Asking(Opening):
             reason=reason,
             until=until if isinstance(until, datetime) else None,
             for_s=until.total_seconds() if isinstance(until, timedelta) else None,
+            by=by,
         )
 
     async def resume(self, queue: str | None = None) -> bool:
@@ -254,6 +274,10 @@ class Asking(Opening):
         return [RunningJob(**record | {"id": UUID(record["id"])}) for record in records]
 
 
+def _not_found(job_id: UUID | str) -> JobNotFound:
+    return JobNotFound(f"no job has the id {job_id}: it never existed, was deleted, or is out of retention")
+
+
 def _job_ids(given: Sequence[UUID | str]) -> list[str]:
     """Ids as the database reads them.
 
@@ -266,9 +290,3 @@ def _job_ids(given: Sequence[UUID | str]) -> list[str]:
         raise JobNotFound(
             f"not all of these are ids of jobs, which are UUIDs: {', '.join(map(str, given))[:200]}"
         ) from None
-
-
-def _job_info(record: dict[str, Any]) -> JobInfo:
-    return JobInfo(
-        **(record | {"id": UUID(record["id"]), "state": State(record["state"]), "args": record["args"] or {}})
-    )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headrace.context import Context
     from headrace.middleware import Middleware
     from headrace.rollout import Rollout
+    from headrace.service import Service
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,14 +41,16 @@ Lifespan = Callable[["Headrace"], AbstractAsyncContextManager[Any]]
 class Declaring(Opening):
     """What the program says of its tasks, queues, limits and schedules; and what it has said."""
 
-    def __init__(self, url: str | None, **options: Any) -> None:
+    def __init__(self, url: str | None, *, secret_names: Sequence[str] = (), **options: Any) -> None:
         super().__init__(url, **options)
+        self.secret_names = check_secret_names(secret_names)
         self.tasks: dict[str, Task[..., ..., Any]] = {}
         self.queues: dict[str, int | None] = {}
         self.declared_schedules: dict[str, Declaration] = {}
         self.queue_limits: dict[str, tuple[Limit, ...]] = {}
         self.middlewares: list[Middleware] = []
         self.rollouts: list[Rollout] = []
+        self.services: list[Service] = []
         self._aliases: dict[str, str] = {}
         self._limited_tasks: set[str] = set()
         self._lifespan: Lifespan | None = None
@@ -350,6 +353,20 @@ class _TaskDecorator(Protocol):
     def __call__(self, handler: Callable[Concatenate[Context, P], R], /) -> Task[P, Concatenate[Context, P], R]: ...
     @overload
     def __call__(self, handler: Callable[P, R], /) -> Task[P, P, R]: ...
+
+
+def check_secret_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, if they are some.
+
+    Raises:
+        ConfigurationError: One has no letter or digit: it would be found in every name; or they are one string.
+    """
+    if isinstance(names, str):
+        raise ConfigurationError(f'secret_names must be a list: write ["{names}"]')
+    for name in names:
+        if not any(c.isascii() and c.isalnum() for c in name):
+            raise ConfigurationError(f'secret_names: "{name}" has no letter or digit by which a name could be found')
+    return tuple(names)
 
 
 def _seconds(task_name: str, what: str, given: timedelta | None) -> float | None:

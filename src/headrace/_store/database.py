@@ -11,7 +11,7 @@ import logging
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -20,6 +20,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from headrace._store.connect import check_url, connection_parameters, unavailable, without_password
+from headrace._store.recording import ACTIONS, Recording, recording, took_effect
 from headrace._store.sql import query
 from headrace.errors import (
     AppClosed,
@@ -114,9 +115,12 @@ class Database:
     async def rows(self, name: str, /, deadline_s: float = DEADLINE_S, **parameters: Any) -> list[tuple[Any, ...]]:
         """All rows of the statement queries/NAME.sql."""
         statement = query(name, self.schema)
+        recorded = recording(name, parameters) if name in ACTIONS else None
         for tries_left in reversed(range(_TRIES)):
             try:
                 async with self.connection(name, deadline_s) as conn:
+                    if recorded is not None:
+                        return await self._act(conn, recorded, statement)
                     try:
                         cursor = await conn.execute(statement, parameters, prepare=name in PREPARED)
                     except psycopg.errors.FeatureNotSupported:
@@ -132,13 +136,24 @@ class Database:
                     raise
         raise AssertionError("unreachable")
 
+    async def _act(self, conn: AsyncConnection, recorded: Recording, statement: LiteralString) -> list[tuple[Any, ...]]:
+        """Do what an operator wants, and record it, in one transaction."""
+        async with conn.transaction():
+            before = await recorded.look(conn, self.schema)
+            cursor = await conn.execute(statement, recorded.parameters)
+            rows = await cursor.fetchall() if cursor.description else None
+            if took_effect(rows):
+                await recorded.write(conn, self.schema, before, rows or [])
+            return rows or []
+
     async def value(self, name: str, /, deadline_s: float = DEADLINE_S, **parameters: Any) -> Any:
         """The first column of the first row; None without rows."""
         rows = await self.rows(name, deadline_s, **parameters)
         return rows[0][0] if rows else None
 
     async def records(self, name: str, /, deadline_s: float = DEADLINE_S, **parameters: Any) -> list[dict[str, Any]]:
-        """All rows, as dictionaries."""
+        """All rows, as dictionaries; of statements that read."""
+        assert name not in ACTIONS, f"{name} is recorded: use rows"
         statement = query(name, self.schema)
         async with self.connection(name, deadline_s) as conn, conn.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(statement, parameters)

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import traceback
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from uuid import UUID
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from headrace._redact import NO_MARKS, Texts
 from headrace.context import Context, RunningJob
 from headrace.errors import InvalidArguments, StepError, UnknownTask
+from headrace.middleware import Ending
 from headrace.outcomes import Cancel, Fail, Snooze, Suspended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from headrace.middleware import AttemptOutcome
     from headrace.task import Task
 
 MAX_RESULT_BYTES = 256 * 1024
 MAX_MESSAGE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 16_000
+TIMED_OUT = "the attempt ran longer than its time-out"
+"""How the reason of a hard time-out begins."""
 MAX_WAIT_S = 3650 * 86_400.0
 """Ten years: what `timedelta.max` becomes, which no timestamp can hold."""
 
@@ -43,10 +49,12 @@ class Attempt:
     """A claimed job. Rows of claim_jobs.sql become these."""
 
     __slots__ = (
-        "asyncio_task", "attempts", "cancel_reason", "context", "extras", "handing_back", "id", "job_task",
-        "max_attempts", "on_cancel", "packed", "progress", "queue", "result", "run", "settled", "started", "suspicion",
-        "task_name", "timed_out",
+        "_texts", "asyncio_task", "attempts", "began_s", "cancel_reason", "context", "extras", "handing_back", "id",
+        "job_task", "max_attempts", "on_cancel", "packed", "progress", "queue", "result", "run", "settled", "started", "suspicion",
+        "task_name", "timed_out", "wait_s",
     )  # fmt: skip
+
+    wait_s: float  # only of claims that were asked for it
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         (self.id, self.run, self.queue, self.task_name, self.packed, self.attempts, self.max_attempts, self.suspicion,
@@ -60,8 +68,23 @@ class Attempt:
         self.result: str | None = None
         self.settled = False
         self.started = False  # whether the handler was called
+        self.began_s: float | None = None  # when it was, by time.perf_counter; kept if somebody wants to know
         self.on_cancel: Callable[[], None] | None = None
         self.asyncio_task: asyncio.Task[None] | None = None  # once it has waited for something
+        self._texts: Texts | None = None  # once it has said something
+
+    def ending(self, settle: Settle | None) -> Ending:
+        """What middlewares hear of its end."""
+        final = None if self.settled else settle
+        return Ending(
+            self.describe,
+            task=self.job_task.name if self.job_task is not None else self.task_name,
+            queue=self.queue,
+            outcome=cast("AttemptOutcome", final.outcome) if final is not None else "succeeded",
+            error=json.loads(final.error) if final is not None and final.error is not None else None,
+            run_s=time.perf_counter() - self.began_s if self.began_s is not None else None,
+            wait_s=getattr(self, "wait_s", None),
+        )
 
     @property
     def expired(self) -> bool:
@@ -98,6 +121,12 @@ class Attempt:
             workflow_id=UUID(extras["workflow_id"]) if extras.get("workflow_id") else None,
         )
 
+    def hide(self, text: str) -> str:
+        """What the handler said, without the secrets among its arguments."""
+        if self._texts is None:
+            self._texts = (self.job_task.secrets if self.job_task else NO_MARKS).texts_of(self.packed)
+        return self._texts(text)
+
     def request_cancel(self, reason: str) -> None:
         """Tell the handler to stop, in the way that its executor can."""
         if self.cancel_reason is None:
@@ -121,11 +150,11 @@ class Attempt:
 
     def failed(self, error: dict[str, Any]) -> Settle:
         """No further attempt is made."""
-        return Settle(self.id, self.run, "failed", 0, None, error_json(error), self._progress_json())
+        return Settle(self.id, self.run, "failed", 0, None, error_json(error, self.hide), self._progress_json())
 
     def cancelled(self, kind: str, reason: str) -> Settle:
         """There is nothing to do any more."""
-        error = error_json({"kind": kind, "message": reason})
+        error = error_json({"kind": kind, "message": reason}, self.hide)
         return Settle(self.id, self.run, "cancelled", 0, None, error, self._progress_json())
 
     def snoozed(self, wait_s: float) -> Settle:
@@ -139,7 +168,8 @@ class Attempt:
 
     def retried(self, wait_s: float, error: dict[str, Any]) -> Settle:
         """Again later; the attempt counts."""
-        return Settle(self.id, self.run, "retried", min(wait_s, MAX_WAIT_S), None, error_json(error), None)
+        described = error_json(error, self.hide)
+        return Settle(self.id, self.run, "retried", min(wait_s, MAX_WAIT_S), None, described, None)
 
     def handed_back(self) -> Settle:
         """Again at once, by somebody else, as if it had not been claimed."""
@@ -167,7 +197,7 @@ class Attempt:
             return self.handed_back()
         if self.timed_out is not None:
             return self.failed_attempt(TimeoutError(self.timed_out), "timeout")
-        match _deciding(error):
+        match deciding(error):
             case Suspended(event=None) as sleep:
                 return self.snoozed(sleep.wait_s)
             case Suspended(event=str(event)) as wait:
@@ -204,14 +234,14 @@ class Attempt:
         return json.dumps({"done": done, "total": total, "message": message})
 
 
-def _deciding(error: BaseException) -> BaseException:
+def deciding(error: BaseException) -> BaseException:
     """What decides about an attempt of those errors that an `asyncio.TaskGroup` raises together.
 
     A step's error; or, if all are waits, the one that is over first; otherwise the group as a whole.
     """
     if not isinstance(error, BaseExceptionGroup):
         return error
-    inside = [_deciding(part) for part in error.exceptions]
+    inside = [deciding(part) for part in error.exceptions]
     waits = [part for part in inside if isinstance(part, Suspended)]
     if len(waits) == len(inside):
         return min(waits, key=lambda wait: wait.wait_s)
@@ -266,7 +296,7 @@ def describe_error(error: BaseException, kind: str = "exception") -> dict[str, A
         "kind": kind,
         "type": f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
         "message": message,
-        "traceback": trace[-MAX_TRACEBACK_CHARS:],
+        "traceback": trace,
     }
 
 
@@ -278,9 +308,16 @@ def _handlers_frames(error: BaseException) -> TracebackType | None:
     return trace or error.__traceback__
 
 
-def error_json(error: dict[str, Any]) -> str:
-    """An error as JSON that PostgreSQL stores, bounded."""
-    bounds = {"traceback": MAX_TRACEBACK_CHARS}
+def error_json(error: dict[str, Any], hide: Callable[[str], str] = str) -> str:
+    """An error as JSON that PostgreSQL stores, bounded.
+
+    Args:
+        error: What is known of it.
+        hide: Takes secrets out of a text: before it is bounded, for what is left of a secret would not be found.
+    """
+    texts = {name: hide(str(value)) for name, value in error.items()}
+    if "traceback" in texts:
+        texts["traceback"] = clean(texts["traceback"][-MAX_TRACEBACK_CHARS:], MAX_TRACEBACK_CHARS)
     return json.dumps({
-        name: clean(str(value), bounds.get(name, MAX_MESSAGE_CHARS)) for name, value in error.items()
+        name: text if name == "traceback" else clean(text, MAX_MESSAGE_CHARS) for name, text in texts.items()
     })  # fmt: skip

@@ -34,10 +34,15 @@ if TYPE_CHECKING:
     from headrace._worker.timings import Timings
 
 CLAIM_DEADLINE_S = 10.0
+COLUMNS = 11
+"""Of a claimed job; a timed claim has one more."""
 LINE_ORDER = itemgetter(8, 9)
 """The rank and position that a claim answers."""
 SLICE = 64
 """So many attempts are started without a look at the event loop: a millisecond's worth of the shortest handlers."""
+
+TIMED = {"claim_jobs": "claim_jobs_timed", "claim_limited_jobs": "claim_limited_jobs_timed"}
+"""The same claims, which answer the waits too."""
 
 _RETRY_S = 0.25
 _BUSY_S = 0.002
@@ -50,16 +55,32 @@ class Claims:
 
     Args:
         queues: The places of each queue.
+        time_waits: Whether claims answer how long each job had been due, too.
+
+    Attributes:
+        claimed: How many jobs came.
+        calls: With how many statements.
+        left: So many more jobs may be claimed; None: no bound.
     """
 
     def __init__(
-        self, database: Database, runner: Runner, settles: Settles, timings: Timings, queues: dict[str, int]
+        self,
+        database: Database,
+        runner: Runner,
+        settles: Settles,
+        timings: Timings,
+        queues: dict[str, int],
+        *,
+        time_waits: bool = False,
     ) -> None:
         self._database = database
         self._runner = runner
         self._settles = settles
         self._timings = timings
         self.places = dict(queues)
+        self.claimed = 0
+        self.calls = 0
+        self._time_waits = time_waits
         self.marks = Marks(list(queues))
         self.limited = Limited(queues)
         self._taken = dict.fromkeys(queues, 0)
@@ -72,6 +93,9 @@ class Claims:
         self._doubt = False
         self._claiming = asyncio.Lock()
         self._told: tuple[Any, ...] | None = None  # the first row of a limited claim, which is no job
+        self.left: int | None = None
+        self._turn = 0
+        self._cut = False  # queues were left out, since few jobs are left to claim
         self.suspect: Attempt | None = None
         self.suspect_over = asyncio.Event()
 
@@ -81,6 +105,10 @@ class Claims:
         """Jobs came to this queue ("" for any)."""
         if not queue or queue in self.places:
             self._work.set()
+
+    def taken(self) -> dict[str, int]:
+        """How many places of each queue are taken."""
+        return dict(self._taken)
 
     def release(self, attempt: Attempt) -> None:
         """An attempt has ended: its place is free."""
@@ -141,7 +169,8 @@ class Claims:
                 wait_s = self._timings.first_poll_s
                 await asyncio.sleep(0)
             else:
-                wait_s = self._timings.first_poll_s if claimed else min(wait_s * 2, self._timings.longest_poll_s)
+                again = claimed or self._cut
+                wait_s = self._timings.first_poll_s if again else min(wait_s * 2, self._timings.longest_poll_s)
                 opens_s = self.limited.opens_s
                 if await self._work_comes(wait_s if opens_s is None else min(wait_s, opens_s + _BUSY_S)):
                     wait_s = self._timings.first_poll_s
@@ -171,7 +200,13 @@ class Claims:
             await self.place_freed()
 
     def _free_places(self) -> dict[str, int]:
-        return {name: places - self._taken[name] for name, places in self.places.items() if places > self._taken[name]}
+        free = {name: places - self._taken[name] for name, places in self.places.items() if places > self._taken[name]}
+        if self.left is None:
+            return free
+        self._turn += 1
+        shared = share_out(free, self.left, self._turn)
+        self._cut = len(shared) < len(free)
+        return shared
 
     async def _try_to_claim(self, free: dict[str, int]) -> int:
         """Claim for the free places; how many jobs came."""
@@ -205,7 +240,7 @@ class Claims:
     async def _claim_limited(self, free: dict[str, int], *, suspects: bool = False) -> int:
         def learn(rows: list[tuple[Any, ...]]) -> None:
             if not suspects:
-                self.limited.learn(self._told)
+                self.limited.learn(self._told, filled=len(rows) >= sum(free.values()))
 
         parameters = self.limited.parameters(free, suspects=suspects)
         return await self._claim_with("claim_limited_jobs", learn, **parameters)
@@ -220,22 +255,29 @@ class Claims:
         self, query: str, learn: Callable[[list[tuple[Any, ...]]], None] | None = None, **parameters: Any
     ) -> int:
         """Claim with one of the statements and take in hand what came, before anybody else may claim here."""
+        timed = self._time_waits and query in TIMED
         async with self._claiming:
             if self._doubt:
                 await self._hand_back_unheld()
+            if self.left == 0:  # since the free places were counted
+                return 0
             try:
                 rows = await self._database.rows(
-                    query, CLAIM_DEADLINE_S, worker_id=self._runner.worker_id, **parameters
+                    TIMED[query] if timed else query, CLAIM_DEADLINE_S, worker_id=self._runner.worker_id, **parameters
                 )
             except BaseException:
                 self._doubt = True  # it may have claimed all the same
                 raise
-            self._told = rows.pop(0) if rows and rows[0][0] is None else None
+            self._told = rows.pop(0)[:COLUMNS] if rows and rows[0][0] is None else None
             rows.sort(key=LINE_ORDER)
             if learn is not None:
                 learn(rows)
+            if self.left is not None:
+                self.left -= len(rows)
             for row in rows:
-                self._take(Attempt(row))
+                self._take(_timed(row) if timed else Attempt(row))
+        self.calls += 1
+        self.claimed += len(rows)
         return len(rows)
 
     def _take(self, attempt: Attempt) -> None:
@@ -309,6 +351,24 @@ class Claims:
             await self.suspect_over.wait()
         finally:
             self._alone.set()
+
+
+def _timed(row: tuple[Any, ...]) -> Attempt:
+    """An attempt that knows its wait, the last column."""
+    attempt = Attempt(row[:COLUMNS])
+    attempt.wait_s = max(0.0, row[COLUMNS] or 0.0)  # null: it came while the statement ran
+    return attempt
+
+
+def share_out(free: dict[str, int], most: int, turn: int) -> dict[str, int]:
+    """So many of these places, about as many of each queue; which queues come first changes with the turn."""
+    start = turn % (len(free) or 1)
+    names = [*free][start:] + [*free][:start]
+    shared: dict[str, int] = {}
+    for place, name in enumerate(names):
+        shared[name] = min(free[name], -(-most // (len(names) - place)))
+        most -= shared[name]
+    return {name: places for name, places in shared.items() if places}
 
 
 def claim_parameters(places: dict[str, int], marks: Marks) -> dict[str, str | None]:

@@ -39,9 +39,11 @@ class Heart(Protocol):
 
     Attributes:
         buried: Whether an outcome is to be recorded after this process's end: the lease must then last until it.
+        outlives: Whether the lease can outlast this worker; if not, it stays until its last thread has returned.
     """
 
     buried: bool
+    outlives: bool
 
     async def start(self, worker_id: int) -> None:
         """Begin to beat for this lease."""
@@ -73,6 +75,7 @@ class LoopHeart:
         self._last_success = 0.0
         self._task: asyncio.Task[None] | None = None
         self.buried = False
+        self.outlives = True
         self.beats = Loop("heartbeat", timings.beat_s, self._beat)
 
     async def start(self, worker_id: int) -> None:
@@ -125,6 +128,7 @@ class GuardianHeart:
         self._guardian: subprocess.Popen[bytes] | None = None
         self._ticker: asyncio.Task[None] | None = None
         self.buried = False
+        self.outlives = True
 
     async def start(self, worker_id: int) -> None:
         self._worker_id = worker_id

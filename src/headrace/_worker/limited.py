@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 SORT_CHUNK = 1000
 """Jobs that one claim puts in their lanes: some 20 ms during which no other worker claims limited jobs."""
-LEAST_LANES = 100
-"""Lanes that one claim looks at: one or two ms. With more of them, the next claim goes on where this one stopped. For
-many places it looks at more lanes, but at fewer than there are places: what each costs is shared by its jobs."""
+LEAST_LANES = 50
+"""Lanes that one claim looks at, about a millisecond. With more of them, the next goes on where this one stopped."""
+LEAST_BREADTH = 0.2
+"""Lanes that one claim looks at for each free place. What a lane costs is shared by the jobs that start from it, so few
+are best while each has several places; where they have one each, or are shut, claims become broader."""
 _NOWHERE = ("", 0)
 
 
@@ -39,6 +41,7 @@ class Limited:
         self.marks = Marks(list(queues))
         self.again = False
         self.opens_s: float | None = None
+        self._breadth = LEAST_BREADTH
         self._cursors: dict[str, tuple[str, int]] = {}
 
     def parameters(self, places: dict[str, int], *, suspects: bool = False) -> dict[str, Any]:
@@ -54,12 +57,17 @@ class Limited:
             "cursor_lanes": [lane for lane, _ in cursors],
             "cursor_ranks": [rank for _, rank in cursors],
             "chunk": SORT_CHUNK,
-            "most_lanes": max(LEAST_LANES, *(2 * count // 5 for count in places.values())),
+            "most_lanes": max(LEAST_LANES, *(int(self._breadth * count) for count in places.values())),
             "now": None,
         }
 
-    def learn(self, told: Sequence[Any] | None) -> None:
-        """Learn from the first row of a claim's answer, which is no job; None if there was no answer at all."""
+    def learn(self, told: Sequence[Any] | None, *, filled: bool) -> None:
+        """Learn from a claim's answer.
+
+        Args:
+            told: Its first row, which is no job; None if there was no answer at all.
+            filled: Whether it found as many jobs as there were places.
+        """
         self.again, self.opens_s = False, None
         if told is None:
             return
@@ -73,6 +81,8 @@ class Limited:
         for queue, how in said["queues"].items():
             self._cursors[queue] = tuple(how["cursor"] or _NOWHERE)
             self.again |= not how["whole"]
+        wider, narrower = min(1.0, self._breadth * 2), max(LEAST_BREADTH, self._breadth * 0.9)
+        self._breadth = wider if self.again and not filled else narrower
         self.again |= self.marks.discovered
 
     def forget(self) -> None:

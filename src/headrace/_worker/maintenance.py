@@ -15,9 +15,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from headrace import access
 from headrace._store.migrate import DAYS_AHEAD
 from headrace._worker.loops import Loop
+from headrace._worker.operating import Operating
 from headrace._worker.promoter import CHUNK, Promoter
+from headrace._worker.rollups import Rollups
 from headrace._worker.ticker import Ticker
 from headrace._worker.waiting import Waiting
 
@@ -40,6 +43,10 @@ class Maintenance:
     Args:
         tasks: The names that this worker's app knows: parked jobs of these tasks are released.
         clock: The observer's clock, monotonic; tests step it.
+
+    Attributes:
+        rescued: How many jobs of dead workers this one took back.
+        dead_workers: How many dead workers it found first.
     """
 
     def __init__(
@@ -52,23 +59,37 @@ class Maintenance:
         self._seen: dict[int, tuple[int, float]] = {}
         self._looked_at = 0.0
         self._swept_at = float("-inf")
+        self.rescued = 0
+        self.dead_workers = 0
         self._partitioned_on: datetime | None = None
         self.promote = Loop("promoting scheduled jobs", timings.promote_s, Promoter(database, timings).promote)
         self.ticking = Loop("ticking schedules", timings.schedule_s, Ticker(database, timings).tick)
         self.rescue = Loop("looking for dead workers", timings.look_s, self._rescue)
         self.housekeeping = Loop("housekeeping", timings.housekeeping_s, self._keep_house)
         self.waiting = Loop("releasing jobs that wait for events", timings.watch_s, Waiting(database).release)
+        self.operating = Loop("doing operations", timings.watch_s, Operating(database).operate)
+        self.history = Loop("counting what has ended", timings.history_s, Rollups(database, timings).count)
         self.unpark = Loop("releasing parked jobs", timings.watch_s, self._unpark)
 
     @property
     def loops(self) -> list[Loop]:
         """All of them."""
-        return [self.promote, self.ticking, self.rescue, self.housekeeping, self.waiting, self.unpark]
+        return [
+            self.promote,
+            self.ticking,
+            self.rescue,
+            self.housekeeping,
+            self.waiting,
+            self.operating,
+            self.history,
+            self.unpark,
+        ]
 
     async def _rescue(self) -> None:
         dead = self._find_dead(dict(await self._database.rows("list_beats")))
         for worker_id, beat in dead:
             if await self._database.rows("end_lease", worker_id=worker_id, beat=beat):
+                self.dead_workers += 1
                 _log.warning(
                     "worker %d has not beaten for %g s; taking its jobs back", worker_id, self._timings.lease_s
                 )
@@ -88,6 +109,7 @@ class Maintenance:
 
     async def _take_back(self) -> None:
         while rows := await self._database.rows("rescue_jobs", poison_limit=self._timings.poison_limit, chunk=CHUNK):
+            self.rescued += len(rows)
             _log.warning("took back %d jobs of dead workers", len(rows))
 
     async def _unpark(self) -> None:
@@ -99,6 +121,11 @@ class Maintenance:
         await self._create_partitions()
         for name in ("prune_aged", "prune_counted", "delete_expired_keys", "prune_ticks", "prune_gates"):
             await self._database.rows(name, 60.0, now=None, chunk=CHUNK)
+        await self._database.rows("prune_rollups", 60.0, now=None)
+        await self._database.rows("drop_audit_partitions", now=None)
+        await self._database.rows(
+            "prune_access", idle_s=access.IDLE.total_seconds(), absolute_s=access.ABSOLUTE.total_seconds()
+        )
         await self._database.rows("prune_workflows", 60.0, now=None, chunk=WORKFLOWS)
         while len(await self._database.rows("delete_expired_events", now=None, chunk=CHUNK)) == CHUNK:
             pass

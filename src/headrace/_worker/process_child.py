@@ -18,12 +18,14 @@ from typing import Any
 
 from headrace._worker.attempt import Attempt, Settle
 from headrace._worker.fenced import Fenced, HandlerConnections
+from headrace._worker.log_lines import log_as_told
 from headrace._worker.reports import tidy_line, tidy_progress
 from headrace._worker.running import call_through, complete_arguments, read_arguments, unwrap_outcome
 from headrace._worker.step_store import StepStore
 from headrace._worker.steps import Steps
 from headrace.app import IMPORTING, Headrace
 from headrace.context import Context, _current
+from headrace.middleware import overriding
 
 
 class Pipe:
@@ -85,11 +87,12 @@ class PipeReporter:
         self._connections = connections
 
     def progress(self, done: float, total: float | None, message: str | None) -> None:
-        self._attempt.progress = tidy_progress(done, total, message)
+        said = message if message is None else self._attempt.hide(str(message))
+        self._attempt.progress = tidy_progress(done, total, said)
         self._pipe.say({"progress": self._attempt.progress})
 
     def log(self, level: str, message: str) -> None:
-        self._pipe.say({"log": tidy_line(level, message)})
+        self._pipe.say({"log": tidy_line(level, self._attempt.hide(str(message)))})
 
     def transaction(self, session: Any) -> Fenced:
         write = self._pipe.write_reports
@@ -99,6 +102,9 @@ class PipeReporter:
 
     def set_result(self, value: Any) -> None:
         self._attempt.result = self._attempt.succeeded(value).result
+
+    def hide(self, text: str) -> str:
+        return self._attempt.hide(text)
 
     def steps(self) -> Steps:
         return Steps(self._attempt, self._worker_id, self._step_store(), self._connections)
@@ -152,7 +158,7 @@ class Child:
             returned = task.handler(*args, **kwargs)
             return unwrap_outcome(await returned if inspect.isawaitable(returned) else returned)
 
-        return await call_through(self._app.middlewares, context, call)
+        return await call_through(overriding(self._app.middlewares, "run"), context, call)
 
 
 def load_app(settings: dict[str, Any]) -> Headrace:
@@ -178,6 +184,7 @@ def main() -> None:
     settings = pipe.settings()
     threading.Thread(target=pipe.listen, daemon=True).start()
     os.environ[IMPORTING] = "1"
+    log_as_told()
     try:
         app = load_app(settings)
     except BaseException as error:  # noqa: BLE001 - the worker reports it

@@ -15,13 +15,14 @@ import logging
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from headrace._worker.attempt import Attempt, Settle
+from headrace._worker.attempt import TIMED_OUT, Attempt, Settle
 from headrace.errors import ConfigurationError, WorkerError
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ class Processes:
         attempt.on_cancel = child.kill
         if attempt.cancel_reason is not None:
             return attempt.cancelled("cancelled", attempt.cancel_reason)
+        attempt.began_s = time.perf_counter()
         child.say({"run": _row(attempt)})
         loop = asyncio.get_running_loop()
         timers = []
@@ -224,7 +226,7 @@ class Processes:
         return attempt.failed_attempt(WorkerError(f"the process of the handler {how}"), "process")
 
     def _time_out(self, child: _Child, attempt: Attempt, timeout_s: float) -> None:
-        attempt.timed_out = f"the attempt ran longer than its time-out of {timeout_s:g} s; its process was killed"
+        attempt.timed_out = f"{TIMED_OUT} of {timeout_s:g} s; its process was killed"
         child.kill()
 
     async def _watch_memory(self, child: _Child, attempt: Attempt, limit_bytes: int) -> None:

@@ -55,7 +55,7 @@ class Reports:
 
     def progress(self, attempt: Attempt, done: float, total: float | None, message: str | None) -> None:
         """Keep the latest."""
-        attempt.progress = tidy_progress(done, total, message)
+        attempt.progress = tidy_progress(done, total, message if message is None else attempt.hide(str(message)))
         with self._lock:
             self._progress[attempt.id] = attempt
 
@@ -67,7 +67,9 @@ class Reports:
                 return
             if count > MAX_LINES:
                 level, message = "warning", f"more than {MAX_LINES} lines: the rest is not kept"
-            self._lines.append((attempt.id, attempt.run, datetime.now(UTC), *tidy_line(level, message)))
+            self._lines.append(
+                (attempt.id, attempt.run, datetime.now(UTC), *tidy_line(level, attempt.hide(str(message))))
+            )
 
     def forget(self, attempt: Attempt) -> None:
         """The attempt has ended."""

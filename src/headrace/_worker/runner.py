@@ -11,14 +11,17 @@ import asyncio
 import json
 import logging
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from headrace._worker.attempt import TIMED_OUT
 from headrace._worker.fenced import Fenced, HandlerConnections
 from headrace._worker.running import call_through, complete_arguments, read_arguments, unwrap_outcome
 from headrace._worker.steps import Steps
 from headrace.context import Context, _current
 from headrace.errors import DatabaseUnavailable, InvalidArguments
+from headrace.middleware import overriding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -36,8 +39,13 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.task import Task, TaskSettings
 
-_log = logging.getLogger("headrace.worker")
+_log = logging.getLogger("headrace.attempt")
 _EAGER = sys.version_info >= (3, 12)
+
+
+def of(attempt: Attempt) -> dict[str, object]:
+    """What a log record carries of the attempt that it is about, for formatters."""
+    return {"headrace_job": attempt.describe}
 
 
 class AttemptReporter:
@@ -68,6 +76,9 @@ class AttemptReporter:
 
     def set_result(self, value: Any) -> None:
         self._attempt.result = self._attempt.succeeded(value).result
+
+    def hide(self, text: str) -> str:
+        return self._attempt.hide(text)
 
     def steps(self) -> Steps:
         return Steps(self._attempt, self._runner.worker_id, self._runner.step_store, self._runner.connections)
@@ -121,6 +132,8 @@ class Runner:
         self._ended = ended
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._around = overriding(app.middlewares, "run")
+        self._told = overriding(app.middlewares, "on_end")
 
     def start(self, attempt: Attempt) -> None:
         """Let an attempt live; returns when it waits for the first time, or is over."""
@@ -183,13 +196,13 @@ class Runner:
             attempt.on_cancel = partial(self._cancel, attempt)
         timers = self._set_timers(settings, attempt) if settings.timeout_s or settings.soft_timeout_s else ()
         attempt.started = True
+        if self._told:
+            attempt.began_s = time.perf_counter()
+        _current.set(context)  # for middlewares, and what is logged of the attempt's end
         try:
-            if self.app.middlewares:
-                returned = await call_through(
-                    self.app.middlewares, context, lambda: self._call(task, context, args, kwargs)
-                )
+            if self._around:
+                returned = await call_through(self._around, context, lambda: self._call(task, context, args, kwargs))
             elif settings.executor == "async":  # as in _call, without its coroutine
-                _current.set(context)
                 returned = unwrap_outcome(await task.handler(*args, **kwargs))
             else:
                 returned = await self._call(task, context, args, kwargs)
@@ -213,7 +226,6 @@ class Runner:
     async def _call(self, task: Task[..., ..., Any], context: Context, args: list[Any], kwargs: dict[str, Any]) -> Any:
         if task.settings.executor == "thread":
             return await self._threads.run(context, task.handler, args, kwargs)
-        _current.set(context)
         return unwrap_outcome(await task.handler(*args, **kwargs))
 
     def _end(self, attempt: Attempt, settle: Settle | None) -> None:
@@ -221,9 +233,15 @@ class Runner:
             return  # abandoned or buried: settled elsewhere, and perhaps running again
         del self.running[attempt.id]
         self.reports.forget(attempt)
+        if self._told:
+            self._tell_end(attempt, settle)
         if attempt.settled:
             if settle is not None and settle.outcome != "succeeded":
-                _log.error("job %s had succeeded in its transaction; what came after it is only logged", attempt.id)
+                _log.error(
+                    "job %s had succeeded in its transaction; what came after it is only logged",
+                    attempt.id,
+                    extra=of(attempt),
+                )
             if (workflow_id := attempt.workflow_id) is not None:
                 self.advances.ended(workflow_id)
         elif settle is not None:
@@ -232,6 +250,14 @@ class Runner:
             self._settles.add(settle)
         self._ended(attempt)
 
+    def _tell_end(self, attempt: Attempt, settle: Settle | None) -> None:
+        ending = attempt.ending(settle)
+        for middleware in self._told:
+            try:
+                middleware.on_end(ending)
+            except Exception:  # noqa: BLE001 - whatever it was, the attempt ends
+                _log.exception("%r: on_end of job %s failed", middleware, attempt.id, extra=of(attempt))
+
     def _log_ending(self, attempt: Attempt, settle: Settle) -> None:
         # What is stored, not the exception: that is bounded and clean, and its own methods may raise.
         if settle.outcome in ("retried", "failed", "parked"):
@@ -239,7 +265,7 @@ class Runner:
             _log.log(
                 level, "job %s of task %s, attempt %d: %s: %s",
                 attempt.id, attempt.task_name, attempt.attempts + 1, settle.outcome,
-                _summary(json.loads(settle.error)) if settle.error else "",
+                _summary(json.loads(settle.error)) if settle.error else "", extra=of(attempt),
             )  # fmt: skip
 
     # -- ending what does not end by itself --
@@ -258,19 +284,20 @@ class Runner:
             attempt.context.cancel_reason = reason
 
     def _time_out(self, attempt: Attempt, timeout_s: float) -> None:
-        attempt.timed_out = f"the attempt ran longer than its time-out of {timeout_s:g} s"
-        self._ask_to_stop(attempt, attempt.timed_out)
+        attempt.timed_out = f"{TIMED_OUT} of {timeout_s:g} s"
+        if attempt.context is not None:
+            attempt.context.cancel_reason = attempt.timed_out  # it weighs more than the soft one
         if attempt.on_cancel is not None:
             attempt.on_cancel()
             return
+        if not self._heart.outlives:
+            return  # what it returns counts
         # A thread cannot be stopped. Its outcome is recorded when this process, and so the thread, is gone.
-        self.running.pop(attempt.id, None)
-        self.buried.append(attempt.id)
         _log.error(
             "job %s of task %s runs in a thread and is past its time-out of %g s: this worker drains and is replaced",
-            attempt.id, attempt.task_name, timeout_s,
+            attempt.id, attempt.task_name, timeout_s, extra=of(attempt),
         )  # fmt: skip
-        self._heart.bury(attempt.ended_by(TimeoutError()))
+        self._bury(attempt, attempt.ended_by(TimeoutError()))
         self.stuck(attempt)
 
     def _cancel(self, attempt: Attempt) -> None:
@@ -284,7 +311,7 @@ class Runner:
         self.abandoned += 1
         _log.error(
             "job %s of task %s goes on %g s after it was cancelled and is given up: let CancelledError pass in it",
-            attempt.id, attempt.task_name, self._timings.abandon_s,
+            attempt.id, attempt.task_name, self._timings.abandon_s, extra=of(attempt),
         )  # fmt: skip
         self._end(attempt, attempt.ended_by(asyncio.CancelledError()))
 
@@ -294,10 +321,15 @@ class Runner:
         self._ask_to_stop(attempt, "the worker shuts down")
         if attempt.on_cancel is not None:
             attempt.on_cancel()
-        else:
-            self.running.pop(attempt.id, None)
-            self.buried.append(attempt.id)
-            self._heart.bury(attempt.handed_back())
+        elif self._heart.outlives:
+            self._bury(attempt, attempt.handed_back())
+
+    def _bury(self, attempt: Attempt, settle: Settle) -> None:
+        self.running.pop(attempt.id, None)
+        self.buried.append(attempt.id)
+        if self._told:
+            self._tell_end(attempt, settle)
+        self._heart.bury(settle)
 
 
 def _summary(error: dict[str, str]) -> str:

@@ -43,6 +43,11 @@ class Settles:
         worker_id: Under which lease.
         before: Called before each batch: what handlers reported last must be written while their job still runs.
         after: Called after each batch.
+
+    Attributes:
+        settled: How many outcomes were recorded; not those that the watchdog's thread records.
+        lost: How many were not, since their attempts were no longer this worker's.
+        calls: With how many statements.
     """
 
     def __init__(
@@ -67,6 +72,8 @@ class Settles:
         self.room = asyncio.Event()
         self.room.set()
         self.lost = 0
+        self.settled = 0
+        self.calls = 0
         self._taking = threading.Lock()
 
     def add(self, settle: Settle) -> None:
@@ -154,6 +161,8 @@ class Settles:
                 await self._settle_apart(batch, error)
                 return
             else:
+                self.settled += len(batch) - len(lost)
+                self.calls += 1
                 self._report_lost([row[0] for row in lost])
                 return
 

@@ -26,6 +26,7 @@ end.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import os
@@ -191,7 +192,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._hear_signal, number)
-        places = [asyncio.create_task(self._keep()) for _ in range(self._processes)]
+        places = [asyncio.create_task(self._keep(self._settings_of(place))) for place in range(self._processes)]
         told = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({told, *places}, return_when=asyncio.FIRST_COMPLETED)
         await self._end_all(places)
@@ -213,11 +214,16 @@ class Supervisor:
 
     # -- one place --
 
-    async def _keep(self) -> None:
+    def _settings_of(self, place: int) -> WorkerSettings:
+        """What the worker processes of a place are told: each place has a port of its own."""
+        port = self._settings.metrics_port
+        return dataclasses.replace(self._settings, metrics_port=None if port is None else port + place)
+
+    async def _keep(self, settings: WorkerSettings) -> None:
         """The life of a place: a worker process runs, ends, and is replaced after a pause."""
         failed_starts = early_ends = 0
         while not self._stopping.is_set():
-            child = await Child.start(self._settings, self._environment)
+            child = await Child.start(settings, self._environment)
             ending = await self._see_through(child)
             if self._stopping.is_set():
                 return

@@ -27,6 +27,7 @@ class Timings:
         sweep_s: Workflows that have something to reckon are looked for this often, whoever is to do it.
         watch_s: Requests to cancel and changed settings are looked for this often, without a notification.
         report_s: Progress and logs are written this often.
+        history_s: What has ended is counted, for charts, this often.
         housekeeping_s: Retention is enforced this often.
         abandon_s: A coroutine that goes on this long after it was cancelled is given up.
         drain_s: On SIGTERM, running jobs have this long to finish; then they are handed back.
@@ -48,6 +49,7 @@ class Timings:
     sweep_s: float = 1.0
     watch_s: float = 1.0
     report_s: float = 0.25
+    history_s: float = 15.0
     housekeeping_s: float = 60.0
     abandon_s: float = 5.0
     drain_s: float = 30.0

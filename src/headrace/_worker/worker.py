@@ -30,6 +30,7 @@ from headrace._worker.maintenance import Maintenance
 from headrace._worker.processes import Processes
 from headrace._worker.reports import Reports
 from headrace._worker.runner import Runner
+from headrace._worker.services import service_loops
 from headrace._worker.settles import Settles
 from headrace._worker.step_store import StepStore
 from headrace._worker.threads import Threads
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
 
 DEFAULT_CONCURRENCY = 100
+DEPLOY = "HEADRACE_DEPLOY"
+"""What was deployed, in the environment: a version, a commit. Charts show when workers first started with it."""
 ENGINE_CONNECTIONS = 5
 """Claim, settle, reports, maintenance, and one to spare. Handlers and the listener have their own."""
 _IDLE_LOOK_S = 0.005
@@ -65,6 +68,7 @@ class Worker:
         owns_group: Whether the process group is this worker's own.
         listen: Whether to LISTEN. Without it, jobs are found by polling.
         listen_url: Where to LISTEN, if the app's URL leads through a pooler.
+        time_waits: Whether middlewares hear how long each job had waited (`Ending.wait_s`); one look-up for each job.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class Worker:
         owns_group: bool = False,
         listen: bool = True,
         listen_url: str | None = None,
+        time_waits: bool = False,
     ) -> None:
         if not app.tasks:
             raise WorkerError("this app has no tasks: a worker must import the modules that register them")
@@ -93,11 +98,13 @@ class Worker:
         self._owns_group = owns_group
         self._listen = listen
         self._listen_url = listen_url
+        self._time_waits = time_waits
         self.stopping = asyncio.Event()
         self._failure: Exception | None = None
         self.started = asyncio.Event()
         self._lease_seen_at = time.monotonic()
         self.id = 0
+        self.version = headrace.__version__
 
     # -- from outside --
 
@@ -189,6 +196,8 @@ class Worker:
         await self.database.rows("register_queues", queues=json.dumps(declared))
         if limits := self.app.declared_limits():
             await self.database.rows("register_limits", limits=json.dumps(limits))
+        if label := os.environ.get(DEPLOY):
+            await self.database.rows("mark_deploy", label=label, by=socket.gethostname(), by_worker=True, at=None)
         self.id = await self.database.value(
             "register_worker",
             host=socket.gethostname(), pid=os.getpid(), version=headrace.__version__, queues=json.dumps(self.queues),
@@ -212,7 +221,9 @@ class Worker:
             advances=self.advances,
         )  # fmt: skip
         self.runner.stuck = self._replace_process
-        self.claims = Claims(self.database, self.runner, self.settles, self.timings, self.queues)
+        self.claims = Claims(
+            self.database, self.runner, self.settles, self.timings, self.queues, time_waits=self._time_waits
+        )
         self.advances.released = self.claims.wake
         self.maintenance = Maintenance(self.database, self.timings, self.app.task_names())
         declarer = Declarer(self.app, self.database, self.id)
@@ -245,6 +256,7 @@ class Worker:
             self.cancelling,
             self.settings,
             self.reporting,
+            *service_loops(self.app, self.database),
         ]
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -368,4 +380,4 @@ def _registration(task: Any) -> dict[str, Any]:
     for state in ("succeeded", "failed", "cancelled"):
         keep = getattr(retention, state)
         row |= {f"{state}_age_s": keep.age.total_seconds(), f"{state}_count": keep.count}
-    return row
+    return row | {"aliases": settings.aliases, "secrets": task.secrets.as_json()}

@@ -34,12 +34,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from headrace._worker.importing import import_app
-from headrace._worker.log_lines import LogLines, log_to_stderr
+from headrace._worker.log_lines import LogFormat, Who, log_to_stderr
 from headrace._worker.timings import Timings
 from headrace.errors import DatabaseUnavailable, HeadraceError
 
 if TYPE_CHECKING:
     from headrace._worker.worker import Worker
+    from headrace.observe.worker_metrics import WorkerMetrics
 
 EXIT_STOPPED = 0
 EXIT_FAILED = 1
@@ -66,6 +67,9 @@ class WorkerSettings:
     Attributes:
         target: The app, as MODULE:APP.
         log_level: As logging knows it.
+        log_format: How lines look; see log_lines.py.
+        metrics_host: Where to answer Prometheus.
+        metrics_port: The port of the first worker process; the others have those that follow. None: there is none.
     """
 
     target: str
@@ -75,6 +79,9 @@ class WorkerSettings:
     listen: bool = True
     listen_url: str | None = None
     log_level: str = "info"
+    log_format: LogFormat = "plain"
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
     timings: Timings = field(default_factory=Timings)
 
     def as_json(self) -> bytes:
@@ -214,11 +221,12 @@ class WorkerProcess:
         lines: The format of log lines, which learns the worker's number.
     """
 
-    def __init__(self, settings: WorkerSettings, life_line: socket.socket, stopper: Stopper, lines: LogLines) -> None:
+    def __init__(self, settings: WorkerSettings, life_line: socket.socket, stopper: Stopper, lines: Who) -> None:
         self._settings = settings
         self._life_line = life_line
         self._stopper = stopper
         self._lines = lines
+        self._metrics: WorkerMetrics | None = None
 
     def run(self) -> int:
         """Work; the status to exit with."""
@@ -241,7 +249,12 @@ class WorkerProcess:
 
     def _make_worker(self) -> Worker:
         settings = self._settings
-        return import_app(settings.target).worker(
+        app = import_app(settings.target)
+        if settings.metrics_port is not None:
+            from headrace.observe.worker_metrics import WorkerMetrics  # noqa: PLC0415 - an extra
+
+            self._metrics = WorkerMetrics(app)
+        return app.worker(
             queues=settings.queues,
             concurrency=settings.concurrency,
             threads=settings.threads,
@@ -250,6 +263,7 @@ class WorkerProcess:
             owns_group=True,
             listen=settings.listen,
             listen_url=settings.listen_url,
+            time_waits=self._metrics is not None,
         )
 
     async def _work(self, worker: Worker) -> None:
@@ -263,8 +277,15 @@ class WorkerProcess:
             queues = ", ".join(f"{name} ({places})" for name, places in worker.queues.items())
             _log.info("started; queues and places: %s", queues)
             self._say(ready=worker.id)
+            self._expose(worker)
         await running
         _log.info("stopped")
+
+    def _expose(self, worker: Worker) -> None:
+        if self._metrics is not None and self._settings.metrics_port is not None:
+            from headrace.observe.metrics import expose  # noqa: PLC0415 - an extra
+
+            expose(worker, self._metrics, self._settings.metrics_port, self._settings.metrics_host)
 
     def _say(self, **words: Any) -> None:
         with suppress(OSError):  # the supervisor is gone, which the stopper notices
@@ -280,7 +301,7 @@ def main() -> None:
     if not first:
         return
     settings = WorkerSettings.from_json(first)
-    lines_format = log_to_stderr(settings.log_level, "worker")
+    lines_format = log_to_stderr(settings.log_level, "worker", settings.log_format)
     stopper = Stopper(life_line, settings.timings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stopper.on_signal)

@@ -14,23 +14,35 @@ import psycopg
 import typer
 
 import headrace
+from headrace._store.acting import acting, process_owner
 from headrace.cli import (
+    alerts,
+    audit,
     bench,
     breakers,
+    deploys,
     dev,
+    doctor,
     enqueue,
     events,
+    failures,
+    history,
     jobs,
+    keys,
     limits,
     migrate,
+    operations,
     queues,
     schedule_changes,
+    serve,
+    users,
+    why,
     worker,
     workers,
     workflows,
 )
-from headrace.cli.output import print_error
-from headrace.errors import ConfigurationError, HeadraceError, InvalidArguments
+from headrace.cli.output import note, print_error
+from headrace.errors import ConfigurationError, FilterError, HeadraceError, InvalidArguments
 
 FAILED = 1
 WRONG_USE = 2
@@ -41,14 +53,25 @@ commands.command("migrate")(migrate.migrate)
 commands.command("worker")(worker.worker)
 commands.command("dev")(dev.dev)
 commands.command("enqueue")(enqueue.enqueue)
+commands.command("why")(why.why)
+commands.command("doctor")(doctor.doctor)
 commands.add_typer(jobs.group, name="jobs")
+commands.command("failures")(failures.failures)
+commands.add_typer(operations.group, name="operations")
 commands.add_typer(events.group, name="events")
 commands.add_typer(queues.group, name="queues")
 commands.add_typer(schedule_changes.group, name="schedules")
 commands.add_typer(workflows.group, name="workflows")
 commands.add_typer(limits.group, name="limits")
 commands.add_typer(breakers.group, name="breakers")
+commands.add_typer(deploys.group, name="deploys")
+commands.command("history")(history.history)
+commands.add_typer(keys.group, name="keys")
+commands.add_typer(users.group, name="users")
+commands.add_typer(audit.group, name="audit")
+commands.add_typer(alerts.group, name="alerts")
 commands.command("workers")(workers.workers)
+commands.command("serve")(serve.serve)
 commands.command("bench")(bench.bench)
 
 
@@ -77,9 +100,13 @@ def _headrace(
 def main() -> None:
     """Run a command."""
     try:
-        commands(prog_name="headrace")
+        with acting(process_owner(), source="cli"):
+            commands(prog_name="headrace")
     except (HeadraceError, psycopg.Error) as error:
         if os.environ.get(DEBUG):
             raise
         print_error(str(error).strip())
-        sys.exit(WRONG_USE if isinstance(error, ConfigurationError | InvalidArguments) else FAILED)
+        if isinstance(error, FilterError):
+            note(error.pointer())
+        wrong = isinstance(error, ConfigurationError | InvalidArguments | FilterError)
+        sys.exit(WRONG_USE if wrong else FAILED)

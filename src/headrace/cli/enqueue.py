@@ -63,7 +63,7 @@ async def _enqueue(
             return
         if not as_json:
             note(f"job {job.id}" + (" exists already" if job.existed else "") + ": waiting for its result")
-        result = await job.result(timeout)
+        result = task.secrets.redact_result(await job.result(timeout))
         print_json({"id": job.id, "existed": job.existed, "result": result} if as_json else result)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headrace._redact import NO_MARKS
 from headrace.cli.opening import with_app, with_database
 from headrace.cli.options import AsJson, Schema, Url, read_duration, read_json
 from headrace.cli.output import print_error, print_json, say, show_json, show_relative, show_time
@@ -48,6 +49,8 @@ def show(name: Name, url: Url = None, schema: Schema = "headrace", as_json: AsJs
 
     async def read(database: Database) -> tuple[list[dict[str, Any]], int, datetime]:
         found = await database.records("find_event", event=name)
+        for record in found:
+            record["payload"] = NO_MARKS.redact_named(record["payload"])
         waiting = await database.value("count_waiting", event=name)
         return found, waiting, await database.value("read_clock")
 

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from headrace.job import LogLine
+    from headrace.why import Why
 
 ATTEMPT_COLUMNS = ("RUN", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR")
 STEP_COLUMNS = ("STEP", "NAME", "KIND", "OUTCOME", "RUN", "RECORDED", "TOOK", "RESULT")
 RESULT_HEAD_CHARS = 80
 _LABEL_WIDTH = 13
-_WAITS_FOR = {"task": "a worker that knows this task", "parents": "other jobs of its workflow"}
 
 
 def print_job_page(
@@ -40,7 +40,7 @@ def print_job_page(
     logs: Sequence[LogLine],
     now: datetime,
     *,
-    waits_for: Sequence[str],
+    why: Why,
     as_json: bool,
 ) -> None:
     """Print everything that is known of a job.
@@ -51,7 +51,7 @@ def print_job_page(
         steps: What they recorded of its steps.
         logs: What its handler logged.
         now: The database's time.
-        waits_for: What stops it from starting.
+        why: Why it is where it is.
         as_json: As one document, for programs.
     """
     runs = [_run(attempt) for attempt in attempts]
@@ -59,15 +59,21 @@ def print_job_page(
         runs.append(last)
     if as_json:
         said = {"steps": [_fields(step) for step in steps], "logs": [_fields(line) for line in logs]}
-        print_json({**_fields(job), "waits_for": waits_for, "runs": runs, **said})
+        print_json({**_fields(job), "why": why.as_dict(), "runs": runs, **said})
         return
     _print_facts(job, now)
-    for reason in waits_for:
-        say(Text.assemble((f"  {'waits for':{_LABEL_WIDTH}}", "dim"), visible(reason)))
+    if not job.state.final:
+        print_why(why)
     _print_runs(runs)
     _print_steps(steps)
     _print_logs(logs)
     _print_traceback(job.error)
+
+
+def print_why(why: Why) -> None:
+    """Print each reason why a job is where it is, and what is next."""
+    for label, line in (*(("why", reason.text) for reason in why.reasons), ("next", why.next)):
+        say(Text.assemble((f"  {label:{_LABEL_WIDTH}}", "dim"), visible(line)))
 
 
 def _fields(record: Any) -> dict[str, Any]:
@@ -110,8 +116,6 @@ def _facts(job: JobInfo, now: datetime) -> Iterator[tuple[str, str]]:
         yield "expires", _moment(job.expires_at, now)
     if job.finished_at is not None:
         yield "finished", _moment(job.finished_at, now)
-    if job.blocked_by is not None:
-        yield "waits for", _waits_for(job.blocked_by)
     if job.workflow_id is not None:
         yield "workflow", str(job.workflow_id)
     if job.cancel_reason is not None:
@@ -129,14 +133,6 @@ def _facts(job: JobInfo, now: datetime) -> Iterator[tuple[str, str]]:
         yield "result", show_json(job.result)
     if job.error is not None:
         yield "error", _error(job.error)
-
-
-def _waits_for(blocked_by: str) -> str:
-    if blocked_by == "task":
-        return "a worker that knows this task"
-    if blocked_by.startswith("event:"):
-        return f'the event "{blocked_by.removeprefix("event:")}"'
-    return blocked_by
 
 
 def _moment(moment: datetime, now: datetime) -> str:

@@ -34,6 +34,20 @@ class LogLevel(enum.StrEnum):
     ERROR = "error"
 
 
+class LogFormat(enum.StrEnum):
+    """How lines on standard error look."""
+
+    PLAIN = "plain"
+    CONSOLE = "console"
+    JSON = "json"
+
+
+LineFormat = Annotated[
+    LogFormat,
+    typer.Option(
+        "--log-format", help="Lines for people (plain; console, with colours and fields) or for programs (json)."
+    ),
+]
 Level = Annotated[LogLevel, typer.Option("--log-level", help="How much the workers say on standard error.")]
 
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -102,5 +116,11 @@ def read_bound(text: str | int) -> int | None:
     return int(text)
 
 
-JobIds = Annotated[list[UUID], typer.Argument(metavar="ID...", parser=read_job_id, help="Ids of jobs.")]
+JobIds = Annotated[
+    list[UUID] | None, typer.Argument(metavar="ID...", parser=read_job_id, help="Ids of jobs.", show_default=False)
+]
+FilterText = Annotated[
+    str,
+    typer.Argument(metavar="FILTER", help="Which jobs, such as 'state:failed task:billing.*'; see docs/filters.md."),
+]
 WorkflowId = Annotated[UUID, typer.Argument(metavar="ID", parser=read_workflow_id, help="The workflow's id.")]

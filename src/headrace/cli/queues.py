@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -122,7 +123,9 @@ def pause_queue(
 ) -> None:
     """Let no worker claim jobs of a queue, or of any, from its next claim on; running jobs go on."""
     with_app(
-        url or context.obj.url, schema or context.obj.schema, lambda app: app.pause(name, reason=reason, until=lasts)
+        url or context.obj.url,
+        schema or context.obj.schema,
+        lambda app: app.pause(name, reason=reason, until=lasts, by=getpass.getuser()),
     )
     say(f'queue "{name}" is paused' if name else "all queues are paused")
 

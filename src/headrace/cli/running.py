@@ -37,7 +37,7 @@ def run_workers(
     app.worker(
         queues=settings.queues, concurrency=settings.concurrency
     )  # refuses unknown queues, and apps without tasks
-    log_to_stderr(settings.log_level, "supervisor")
+    log_to_stderr(settings.log_level, "supervisor", settings.log_format)
     signal.signal(signal.SIGTERM, _leave)
     try:
         url = app.url

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headrace._schedule.zones import read_zone
+from headrace._store.acting import process_owner
 from headrace._worker.importing import import_app
 from headrace.cli.enqueue import read_arguments
 from headrace.cli.opening import with_app
@@ -139,7 +139,7 @@ def edit_schedule(
         raise typer.BadParameter("nothing to change: give at least one option")
 
     async def edit(opened: Headrace) -> Schedule:
-        return await opened.schedules.edit(name, by=getpass.getuser(), **options)
+        return await opened.schedules.edit(name, by=process_owner(), **options)
 
     async def edit_with(imported: Headrace) -> Schedule:
         async with imported:
@@ -167,7 +167,7 @@ def pause_schedule(
     schema: Schema = "headrace",
 ) -> None:
     """Let moments pass without a job, until it is resumed; they are recorded."""
-    with_app(url, schema, lambda app: app.schedules.pause(name, reason, by=getpass.getuser(), tenant=tenant))
+    with_app(url, schema, lambda app: app.schedules.pause(name, reason, by=process_owner(), tenant=tenant))
     say(f'schedule "{name}"{_of(tenant)} is paused')
 
 

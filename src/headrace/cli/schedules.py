@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,9 @@ def list_schedules(url: Url = None, schema: Schema = "headrace", as_json: AsJson
     """List the schedules: when they are due, what is next, and how the last moment went."""
 
     async def read(app: Headrace) -> tuple[list[Schedule], datetime]:
-        return await app.schedules.list(), await (await app.database()).value("read_clock")
+        redactor = await app.redactor()
+        found = [redactor.schedule(each) for each in await app.schedules.list()]
+        return found, await (await app.database()).value("read_clock")
 
     schedules, now = with_app(url, schema, read)
     if as_json:
@@ -77,12 +80,13 @@ def show_schedule(name: Name, url: Url = None, schema: Schema = "headrace", as_j
     """Print all of one schedule: its settings, what is next, its last moments, and the first of its tenants."""
 
     async def read(app: Headrace) -> dict[str, Any]:
-        found = await app.schedules.get(name)
+        found, redactor = await app.schedules.get(name), await app.redactor()
+        tenants = await app.schedules.tenants(name).list(limit=_SHOWN_TENANTS) if found.per_tenant else []
         return {
-            "schedule": found,
+            "schedule": redactor.schedule(found),
             "next": await app.schedules.next(name, _COMING),
             "ticks": await app.schedules.ticks(name, limit=_SHOWN_TICKS),
-            "tenants": await app.schedules.tenants(name).list(limit=_SHOWN_TENANTS) if found.per_tenant else [],
+            "tenants": [replace(each, args=redactor.args(found.task, each.args)) for each in tenants],
         }
 
     page = with_app(url, schema, read)

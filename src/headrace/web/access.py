@@ -1,22 +1,26 @@
-"""Who asks, and what they may do."""
+"""Who asks, and what they may do.
+
+Every request passes the `Gate` (gate.py), which finds out who it is from, or refuses it; a route says what it takes:
+``who: Annotated[Caller, Depends(require(Role.OPERATOR))]``.
+"""
 
 from __future__ import annotations
 
-import enum
-import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, HTTPException, Request
 
+from headrace.access import Role
 
-class Role(enum.IntEnum):
-    """What a caller may do; each role may do what those before it may."""
+if TYPE_CHECKING:
+    from headrace.audit import Source
 
-    VIEWER = 1
-    OPERATOR = 2
-    ADMIN = 3
+__all__ = ["Caller", "Role", "caller", "require"]
+
+CALLER = "headrace_caller"
+"""Where the gate leaves the caller, in the request's state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +32,44 @@ class Caller:
         role: What they may do.
         tenant: The only tenant whose jobs they may see and touch; None: all.
         address: Where the request came from.
+        source: The way in: "api" with a key, "dashboard" with a session or from this machine.
     """
 
     name: str
     role: Role
     tenant: str | None
     address: str
+    source: Source = "api"
 
 
-def caller(request: Request) -> Caller:
-    """Whoever is on this machine; nobody else, as long as there is no other way to say who one is."""
-    address = request.client.host if request.client else ""
-    if not _is_loopback(address):
-        raise HTTPException(401, "this address is not this machine's own: sign in")
-    return Caller(name="local", role=Role.ADMIN, tenant=None, address=address)
+async def caller(request: Request) -> Caller:
+    """Who the gate has found the request to be from.
+
+    Raises:
+        HTTPException: 401: from nobody.
+    """
+    who: Caller | None = getattr(request.state, CALLER, None)
+    if who is None:
+        raise HTTPException(401, "sign in, or send an API key", headers={"WWW-Authenticate": "Bearer"})
+    return who
 
 
-def require(role: Role) -> Callable[..., Caller]:
-    """A dependency that lets callers of at least this role through: ``who: Caller = Depends(require(Role.VIEWER))``."""
+def require(role: Role, *, all_tenants: bool = False) -> Callable[..., Awaitable[Caller]]:
+    """A dependency that lets callers of at least this role through.
 
-    def check(who: Annotated[Caller, Depends(caller)]) -> Caller:
+    Args:
+        role: The least role.
+        all_tenants: Whether those who may only see one tenant are kept out: for what belongs to no tenant, such as
+        queues'
+            settings, the audit log, users and keys.
+    """
+
+    async def check(who: Annotated[Caller, Depends(caller)]) -> Caller:
         if who.role < role:
             raise HTTPException(403, f"this needs the role {role.name.lower()}; {who.name} is {who.role.name.lower()}")
+        if all_tenants and who.tenant is not None:
+            raise HTTPException(403, f'this is about all tenants; {who.name} may only see "{who.tenant}"')
         return who
 
+    check.role = role  # type: ignore[attr-defined] # for whoever lists the routes and their roles
     return check
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

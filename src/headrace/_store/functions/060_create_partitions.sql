@@ -21,9 +21,14 @@ begin
             execute format('create table headrace.%I (like headrace.%I including defaults including constraints)', name, parent);
             execute format('alter table headrace.%I attach partition headrace.%I for values from (%L) to (%L)', parent, name,
                            day::text || ' 00:00:00+00', (day + 1)::text || ' 00:00:00+00');
+            -- Nothing is summarised before it is full: what is summarised is logged again with every insert.
+            perform brin_desummarize_range(i.indexrelid, 0)
+            from pg_index i join pg_class c on c.oid = i.indexrelid and c.relam = (select a.oid from pg_am a where a.amname = 'brin')
+            where i.indrelid = to_regclass(format('headrace.%I', name));
             made := made + 1;
         end loop;
     end loop;
+    perform headrace.create_audit_partitions(first_day, last_day);
     return made;
 end
 $$;

@@ -1,10 +1,11 @@
 -- Which queued jobs of these lanes may start now, in order, at most `places`: such that no limit would be exceeded. Changes
--- nothing. A job is left out if it is beyond the free slots of any of its gates, counted in the order of the line; a slot that a
--- job would have had, but for another gate, stays free until the next call. Also answers which of the lanes do not fit the
--- limits of today, when (µs since 1970) a gate opens by itself that is closed now, and the virtual time of the last of the jobs.
+-- nothing, but locks them, and those that it looked at besides; jobs that somebody else holds are passed over. A job is left out
+-- if it is beyond the free slots of any of its gates, counted in the order of the line; a slot that a job would have had, but for
+-- another gate, stays free until the next call. Also answers the lane of each, which of the lanes do not fit the limits of today,
+-- when (µs since 1970) a gate opens by itself that is closed now, and the virtual time of the last of the jobs.
 create or replace function headrace.choose_limited_jobs(
-    queue text, places integer, lanes text[], ranks integer[], suspects uuid[], avoid uuid[], moment timestamptz,
-    out chosen uuid[], out stale text[], out opens_us bigint, out turn double precision
+    queue text, places integer, lanes text[], ranks integer[], suspects uuid[], moment timestamptz,
+    out chosen uuid[], out chosen_lanes text[], out stale text[], out opens_us bigint, out turn double precision
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -88,9 +89,9 @@ begin
             select j.id, j.position, j.run_at from headrace.job j
             where j.queue = choose_limited_jobs.queue and j.lane = v.lane and (-j.priority::integer) = v.rank
               and j.position is not null and j.suspicion = 0 and j.lane is not null and j.state = 'queued'
-              and j.id <> all(avoid)
             order by j.position
-            limit least(s.free, places, (select b.share from bound b))) c
+            limit least(s.free, places, (select b.share from bound b))
+            for no key update skip locked) c
         where s.fits and s.free > 0 and s.holder is null and suspects is null
         union all
         select c.id, s.lane, c.rank, c.position, c.run_at, s.turn, s.weight, s.fair_id, s.fair_key
@@ -98,7 +99,8 @@ begin
         cross join lateral (
             select j.id, -j.priority::integer as rank, j.position, j.run_at from headrace.job j
             where j.id = s.holder and j.queue = choose_limited_jobs.queue and j.lane = s.lane
-              and j.position is not null and j.suspicion = 0 and j.state = 'queued' and j.id <> all(avoid)) c
+              and j.position is not null and j.suspicion = 0 and j.state = 'queued'
+            for no key update skip locked) c
         where s.fits and s.free > 0 and not s.torn and suspects is null
         union all
         select c.id, s.lane, c.rank, c.position, c.run_at, s.turn, s.weight, s.fair_id, s.fair_key
@@ -106,7 +108,8 @@ begin
         cross join lateral (
             select j.id, -j.priority::integer as rank, j.position, j.run_at from headrace.job j
             where j.id = any(suspects) and j.lane = s.lane and j.position is not null and j.suspicion > 0
-              and j.state = 'queued' and j.id <> all(avoid)) c
+              and j.state = 'queued'
+            for no key update skip locked) c
         where s.fits and s.free > 0 and not s.torn and coalesce(s.holder = c.id, true)
     ), aged as materialized (
         select c.id, c.lane, c.position, c.fair_id, c.fair_key, c.turn, c.weight,
@@ -120,24 +123,33 @@ begin
         from aged a
     ), line as materialized (
         select f.id, f.lane, f.turn, row_number() over (order by f.turn, f.rank, f.position) as place from fair f
-    ), counted as materialized (
-        select l.id, l.turn, l.place, g.free,
-               case when g.limit_id is not null then
-                   row_number() over (partition by g.limit_id, g.key order by l.place) end as number
-        from line l
-        left join pair p on p.lane = l.lane
-        left join gate g on g.limit_id = p.limit_id and g.key = p.key
+    ), crowded as materialized (
+        -- The gates that these jobs could overfill; the others refuse nobody. A gate that one lane alone has is not among them: no
+        -- more jobs were taken from its lane than it has slots.
+        select g.limit_id, g.key, g.free
+        from (select c.lane, count(*) as jobs from candidate c group by c.lane) n
+        join pair p on p.lane = n.lane
+        join gate g on g.limit_id = p.limit_id and g.key = p.key
+        group by g.limit_id, g.key, g.free
+        having sum(n.jobs) > g.free
+    ), refused as materialized (
+        select n.id
+        from (select l.id, r.free, row_number() over (partition by r.limit_id, r.key order by l.place) as number
+              from crowded r
+              join pair p on p.limit_id = r.limit_id and p.key = r.key
+              join line l on l.lane = p.lane) n
+        where n.number > n.free
     ), allowed as materialized (
-        select c.id, c.turn, c.place from counted c
-        group by c.id, c.turn, c.place
-        having bool_and(coalesce(c.number <= c.free, true))
-        order by c.place
+        select l.id, l.lane, l.turn from line l
+        where not exists (select from refused r where r.id = l.id)
+        order by l.place
         limit places
     )
-    select coalesce((select array_agg(a.id order by a.place) from allowed a), '{}'),
+    select coalesce((select array_agg(a.id) from allowed a), '{}'),
+           coalesce((select array_agg(a.lane) from allowed a), '{}'),
            coalesce((select array_agg(s.lane) from state s where not s.fits), '{}'),
            (select min(g.opens_us) from gate g),
            (select max(a.turn) from allowed a)
-    into chosen, stale, opens_us, turn;
+    into chosen, chosen_lanes, stale, opens_us, turn;
 end
 $$;

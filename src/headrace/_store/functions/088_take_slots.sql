@@ -1,6 +1,8 @@
--- Tells the gates of these jobs of one queue, which are locked, that they start. Only under the lock of the limited claim;
--- for how its plan is kept from depending on statistics see fold_releases.
-create or replace function headrace.take_slots(ids uuid[], turn double precision, moment timestamptz) returns void
+-- Tells the gates of these jobs of one queue, which are locked and in these lanes, that they start. Only under the lock of the
+-- limited claim; for how its plan is kept from depending on statistics see fold_releases.
+create or replace function headrace.take_slots(
+    line text, ids uuid[], lanes text[], turn double precision, moment timestamptz
+) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -12,14 +14,12 @@ as $$
 #variable_conflict use_column
 declare
     now_us constant bigint := floor(extract(epoch from moment) * 1000000);
-    line text;
     line_turn double precision;
 begin
-    select j.queue into line from headrace.job j where j.id = ids[1];
     select f.turn into line_turn from headrace.flow_queue f where f.queue = line;
     with lane as materialized (
-        select j.lane, count(*)::integer as jobs, (array_agg(j.id))[1] as job
-        from headrace.job j where j.id = any(ids) group by j.lane
+        select s.lane, count(*)::integer as jobs, (array_agg(s.job))[1] as job
+        from unnest(ids, lanes) as s(job, lane) group by s.lane
     ), pair as materialized (
         select (p.pair ->> 0)::bigint as limit_id, p.pair ->> 1 as key, sum(l.jobs)::integer as jobs, (array_agg(l.job))[1] as job
         from lane l cross join lateral jsonb_array_elements(l.lane::jsonb - 0) as p(pair)

@@ -33,9 +33,6 @@ declare
     lanes_found integer;
     in_sight uuid[];
     chosen record;
-    avoid uuid[];
-    left_places integer;
-    started uuid[];
     claimed uuid[] := '{}';
     sorted jsonb;
     sorted_jobs integer;
@@ -101,23 +98,12 @@ begin
         end if;
         continue when coalesce(cardinality(lane_names), 0) = 0;
 
-        avoid := '{}';
-        left_places := places[i];
-        for look in 1 .. 3 loop
-            select * into chosen
-            from headrace.choose_limited_jobs(line, left_places, lane_names, lane_ranks, in_sight, avoid, moment);
-            started := array(
-                select j.id from headrace.job j
-                where j.id = any(chosen.chosen) and j.state = 'queued' for no key update skip locked);
-            if cardinality(started) > 0 then
-                perform headrace.take_slots(started, chosen.turn, moment);
-                claimed := claimed || started;
-            end if;
-            exit when cardinality(started) = cardinality(chosen.chosen);
-            -- Somebody holds some of them: others may have their slots.
-            avoid := avoid || chosen.chosen;
-            left_places := left_places - cardinality(started);
-        end loop;
+        select * into chosen
+        from headrace.choose_limited_jobs(line, places[i], lane_names, lane_ranks, in_sight, moment);
+        if cardinality(chosen.chosen) > 0 then
+            perform headrace.take_slots(line, chosen.chosen, chosen.chosen_lanes, chosen.turn, moment);
+            claimed := claimed || chosen.chosen;
+        end if;
         opens_us := least(opens_us, chosen.opens_us);
         if cardinality(chosen.stale) > 0 then
             perform headrace.change_lanes(array(

@@ -1,1 +1,1 @@
-select queue, reason, paused_at, until from headrace.pause where until is null or until > now() order by queue
+select queue, reason, paused_at, paused_by, until from headrace.pause where until is null or until > now() order by queue

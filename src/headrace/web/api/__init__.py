@@ -1,5 +1,46 @@
-"""The HTTP API: one module for each noun."""
+"""The HTTP API: one module for each noun.
+
+Routes speak in their own models (what the documentation shows), ask the app as any program would, and raise;
+problems.py makes problem details of it. Whoever may see one tenant's jobs only goes through `VisibleJob` and
+`find_visible`; what belongs to all tenants at once is refused them by `all_tenants`.
+"""
 
 from fastapi import APIRouter
 
+from headrace.web.api import (
+    about,
+    bulk,
+    enqueueing,
+    events,
+    health,
+    jobs,
+    limits,
+    live,
+    queues,
+    run_once,
+    schedule_tenants,
+    schedules,
+    tasks,
+    workers,
+    workflows,
+)
+
 router = APIRouter()
+for _noun in (
+    enqueueing,
+    jobs,
+    bulk,
+    tasks,
+    queues,
+    limits,
+    schedules,
+    schedule_tenants,
+    workflows,
+    events,
+    workers,
+    run_once,
+    live,
+    health,
+    about,
+):
+    router.include_router(_noun.router)

@@ -1,0 +1,1 @@
+"""How `headrace doctor` looks and judges."""

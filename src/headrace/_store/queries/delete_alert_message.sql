@@ -1,0 +1,1 @@
+delete from headrace.alert_message where id = %(id)s

@@ -1,0 +1,1 @@
+select headrace.drop_audit_partitions(coalesce(%(now)s::timestamptz, now()))

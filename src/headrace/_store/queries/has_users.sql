@@ -1,0 +1,1 @@
+select exists (select from headrace.access_user)

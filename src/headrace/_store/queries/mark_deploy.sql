@@ -1,0 +1,1 @@
+select headrace.mark_deploy(%(label)s::text, %(by)s::text, %(by_worker)s::boolean, %(at)s::timestamptz)

@@ -1,0 +1,1 @@
+select headrace.sample_queues(%(now)s::timestamptz)

@@ -1,0 +1,206 @@
+"""Serves the web application by itself: what `headrace serve` does.
+
+One process: uvicorn on an event loop that is also the app's. SIGTERM or Ctrl-C: no new connections; requests that are
+running finish, live streams end; a second signal ends it at once. With a worker beside it, that is a supervisor's
+process of its own, so that no handler can hold up a request; it is told to drain when the requests are over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.routing import Mount
+
+from headrace.errors import ConfigurationError
+from headrace.web.application import web_app
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from fastapi import FastAPI
+    from starlette.types import ASGIApp
+
+    from headrace.app import Headrace
+
+LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+_log = logging.getLogger("headrace.web")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """How to serve.
+
+    Attributes:
+        target: The app, as MODULE:APP.
+        host: The address to listen on; one that is not this machine's own needs somebody who may sign in.
+        port: The port; 0 for any that is free.
+        prefix: The path under which everything is, without a slash at its end.
+        with_worker: Whether to run a worker process beside it.
+        cors_origins: Whose pages may call the API.
+        drain_s: How long requests may take to finish at the end.
+        log_level: As logging knows it.
+    """
+
+    target: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    prefix: str = ""
+    with_worker: bool = False
+    cors_origins: tuple[str, ...] = ()
+    drain_s: float = 10.0
+    log_level: str = "info"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        with suppress(ValueError):
+            return ipaddress.ip_address(self.host).is_loopback
+        return False
+
+
+def serve_app(app: Headrace, serving: Serving) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Raises:
+        ConfigurationError: It would let in whoever can reach it, or cannot listen where it is told to.
+        DatabaseError: The database cannot be used.
+    """
+    asyncio.run(_serve(app, serving))
+
+
+async def _serve(app: Headrace, serving: Serving) -> None:
+    async with app:
+        await refuse_strangers(app, serving)
+        await _serve_open(app, serving)
+
+
+async def _serve_open(app: Headrace, serving: Serving) -> None:
+    with _listen(serving) as listening:
+        address = "http://{}:{}{}".format(*_shown(listening), serving.prefix)
+        sys.stderr.write(f"serving {serving.target} at {address}/  (API: {address}/api/v1, Ctrl-C stops it)\n")
+        sys.stderr.flush()
+        worker = await _start_worker(app, serving) if serving.with_worker else None
+        web = web_app(app, cors_origins=serving.cors_origins)
+        try:
+            running = server(outermost(web, serving), serving)
+            running.on_exit = web.state.live.let_all_go
+            await running.serve(sockets=[listening])
+        finally:
+            await web.state.live.close()
+            if worker is not None:
+                await _stop(worker)
+
+
+async def refuse_strangers(app: Headrace, serving: Serving) -> None:
+    """Refuse to serve other machines as long as nobody can say who they are.
+
+    Raises:
+        ConfigurationError: Anybody who can reach the address could do anything.
+    """
+    if not serving.is_loopback:
+        raise ConfigurationError(
+            f"{serving.host} can be reached from other machines, and nobody has to sign in: serve 127.0.0.1"
+        )
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's, which would raise a signal again once it has stopped, and so end the process before its worker.
+
+    Attributes:
+        on_exit: Called when it begins to stop.
+    """
+
+    on_exit: Callable[[], None] = staticmethod(lambda: None)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop."""
+        self.on_exit()
+        super().handle_exit(sig, frame)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at the first signal, and at once at the second."""
+        loop = asyncio.get_running_loop()
+        is_main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGTERM, signal.SIGINT) if is_main else ()
+        for number in numbers:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+
+def server(served: ASGIApp, serving: Serving) -> Server:
+    """The server, configured."""
+    return Server(
+        uvicorn.Config(
+            served,
+            log_level=serving.log_level,
+            lifespan="off",
+            server_header=False,
+            proxy_headers=False,  # who asks is who connects: another's word for it lets strangers in
+            timeout_graceful_shutdown=max(1, round(serving.drain_s)),
+        )
+    )
+
+
+def outermost(web: FastAPI, serving: Serving) -> ASGIApp:
+    """The web application, under its prefix; for this machine only it answers to this machine's names only."""
+    served: ASGIApp = web
+    if serving.prefix:
+        served = Starlette(routes=[Mount(serving.prefix, served)])
+    if serving.is_loopback:
+        # Else a page whose name leads to 127.0.0.1 (DNS rebinding) would be of our own origin.
+        served = TrustedHostMiddleware(served, allowed_hosts=LOOPBACK_HOSTS, www_redirect=False)
+    return served
+
+
+def _listen(serving: Serving) -> socket.socket:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(serving.host, serving.port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {serving.host}, port {serving.port}: {error.strerror}") from error
+    return listening
+
+
+def _shown(listening: socket.socket) -> tuple[str, int]:
+    host, port = listening.getsockname()[:2]
+    return (f"[{host}]" if ":" in host else host), port
+
+
+async def _start_worker(app: Headrace, serving: Serving) -> asyncio.subprocess.Process:
+    app.worker()  # refuses apps without tasks
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "headrace", "worker", serving.target, "--log-level", serving.log_level,
+        start_new_session=True,  # Ctrl-C is for us to pass on
+        env=os.environ | {"HEADRACE_URL": app.url},  # an embedded server is ours to stop
+    )  # fmt: skip
+
+
+async def _stop(worker: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        worker.send_signal(signal.SIGTERM)
+    code = await worker.wait()
+    if code != 0:
+        _log.error("the worker beside this server ended with status %d", code)
