@@ -1,6 +1,6 @@
 """Takes the pictures in docs/dashboard/: every page, light and dark and on a phone, of a shop with a made-up past.
 
-    .venv/bin/python tools/dashboard_pictures.py [PAGE ...]
+.venv/bin/python tools/dashboard_pictures.py [PAGE ...]
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from playwright.async_api import expect
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from headrace import Headrace
 from headrace._store.embedded import EmbeddedServer
 from headrace.web import web_app
 from tests.web.dashboard.browsing import chromium, serving
@@ -26,6 +25,8 @@ from tests.web.dashboard.shop import fill, make_app, seed
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
+
+    from headrace import Headrace
 
 FOLDER = Path(__file__).parents[1] / "docs" / "dashboard"
 HISTORY = Path(__file__).parents[1] / "tests" / "web" / "dashboard" / "history.sql"
@@ -43,9 +44,9 @@ async def pages_of(app: Headrace) -> dict[str, str]:
     return {
         "overview": "/", "jobs": "/jobs?filter=state:failed", "job": f"/jobs/{failed.id}", "why": f"/jobs/{paused.id}",
         "steps": f"/jobs/{steps.id}", "failures": "/failures", "queues": "/queues", "schedules": "/schedules",
-        "schedule": "/schedules/digest.daily", "schedule-edit": "/schedules/digest.weekly/edit", "workflows": "/workflows",
-        "workflow": f"/workflows/{workflow.id}", "workers": "/workers", "limits": "/limits", "database": "/database",
-        "operations": "/operations", "operation-preview": "/operations/new?action=retry&filter=state:failed task:mail.*",
+        "schedule": "/schedules/digest.daily", "schedule-edit": "/schedules/digest.weekly/edit",
+        "workflows": "/workflows", "workflow": f"/workflows/{workflow.id}", "workers": "/workers", "limits": "/limits",
+        "database": "/database", "operations": "/operations", "operation-preview": "/operations/new?action=retry&filter=state:failed task:mail.*",
         "audit": "/audit", "settings": "/settings",
     }  # fmt: skip
 
@@ -77,9 +78,8 @@ async def keep(page: Page, name: str) -> None:
 
 async def main(names: list[str]) -> None:
     """Make the shop, and look at it."""
-    FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o711)
+        Path(directory).chmod(0o711)  # noqa: ASYNC240 - nobody waits
         server = await asyncio.to_thread(EmbeddedServer.start, Path(directory) / "server")
         gate = asyncio.Event()
         app = make_app(server.url, gate)

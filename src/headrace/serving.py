@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from headrace.limits import PauseInfo
+if TYPE_CHECKING:
+    from headrace.limits import PauseInfo
 
 LOOKED_AT = 10_000
 """So many jobs of each queue are counted at most, so that asking takes no longer with ten million of them."""

@@ -127,7 +127,9 @@ def test_cron_in_words() -> None:
 # -- drawings --
 
 
-def node(number: int, parents: tuple[int, ...] = (), *, kind: str = "job", state: State = State.SUCCEEDED) -> WorkflowNode:
+def node(
+    number: int, parents: tuple[int, ...] = (), *, kind: str = "job", state: State = State.SUCCEEDED
+) -> WorkflowNode:
     """A node with a number for an id."""
     return WorkflowNode(
         id=uuid.UUID(int=number), name=f"n{number}", kind=kind, state=state, task=None if kind == "barrier" else "t",
@@ -139,9 +141,7 @@ def node(number: int, parents: tuple[int, ...] = (), *, kind: str = "job", state
 def test_nodes_stand_right_of_their_parents(data: st.DataObject) -> None:
     """Whatever the workflow looks like: no edge goes back, and no two boxes overlap."""
     count = data.draw(st.integers(1, 30))
-    nodes = [
-        node(n, tuple(data.draw(st.sets(st.integers(0, n - 1), max_size=3))) if n else ()) for n in range(count)
-    ]
+    nodes = [node(n, tuple(data.draw(st.sets(st.integers(0, n - 1), max_size=3))) if n else ()) for n in range(count)]
     graph = draw_graph(nodes)
     for box in graph.boxes:
         for parent in box.parents:

@@ -27,9 +27,7 @@ def luck(*words: Any) -> float:
     return int(hashlib.sha256(repr(words).encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
 
 
-def make_app(
-    url: str | None = None, gate: asyncio.Event | None = None, currencies: set[str] | None = None
-) -> Headrace:
+def make_app(url: str | None = None, gate: asyncio.Event | None = None, currencies: set[str] | None = None) -> Headrace:
     """The app.
 
     Args:
@@ -153,15 +151,21 @@ async def seed(app: Headrace, jobs: int = 600) -> None:
     await app.schedules.backfill("digest.weekly", now - timedelta(days=120), now - timedelta(minutes=1))
     await app.drain(concurrency=20)
     await app.schedules.pause("digest.weekly", "the template is being redone (SHOP-412)", by="mia")
-    await app.schedules.create("reindex.shard-2", "search.reindex", cron="0 3 * * SUN#1", timezone="Asia/Kolkata", args={"shard": 2})
+    await app.schedules.create(
+        "reindex.shard-2", "search.reindex", cron="0 3 * * SUN#1", timezone="Asia/Kolkata", args={"shard": 2}
+    )
 
 
 async def fill(app: Headrace) -> None:
     """Give the app a present: jobs that wait, for a time, a worker or others."""
     task = app.tasks
     await app.enqueue_many([task["media.transcode"].job(f"clip-{n:03}", 2160 if n % 3 else 1080) for n in range(26)])
-    await app.enqueue_many([task["mail.receipt"].options(delay=timedelta(minutes=3 * n + 2)).job("hooli", f"later-{n}") for n in range(60)])
-    await app.pause("reports", reason="replica lag on db-2, see incident 77", until=datetime.now(UTC) + timedelta(hours=3))
+    await app.enqueue_many(
+        [task["mail.receipt"].options(delay=timedelta(minutes=3 * n + 2)).job("hooli", f"later-{n}") for n in range(60)]
+    )
+    await app.pause(
+        "reports", reason="replica lag on db-2, see incident 77", until=datetime.now(UTC) + timedelta(hours=3)
+    )
     await app.enqueue_many([task["reports.monthly"].job(f"2026-{n:02}") for n in range(1, 11)])
     await app.set_queue("media", concurrency=8)
 

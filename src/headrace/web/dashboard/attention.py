@@ -41,7 +41,8 @@ async def _queues(app: Headrace) -> list[Note]:
     for queue in await app.list_queues():
         path = f"/queues/{quoted(queue.name)}"
         if queue.pause is not None and queue.pause.queue:
-            notes.append(Note("warning", f"Queue {queue.name} is paused", queue.pause.reason or "no reason given", path))
+            reason = queue.pause.reason or "no reason given"
+            notes.append(Note("warning", f"Queue {queue.name} is paused", reason, path))
         elif not queue.workers and queue.queued:
             notes.append(Note("error", f"No worker serves queue {queue.name}", f"{queue.queued:,} jobs wait", path))
         if queue.max_queued is not None and queue.queued >= queue.max_queued:

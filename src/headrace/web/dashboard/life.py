@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SAYS = {
-    "retried": "failed, and is tried again", "snoozed": "asked to be run later", "waiting": "waits for an event or a time",
-    "handed_back": "was handed back by its worker", "parked": "its worker does not know the task",
+    "retried": "failed, and is tried again", "snoozed": "asked to be run later",
+    "waiting": "waits for an event or a time", "handed_back": "was handed back by its worker", "parked": "its worker does not know the task",
     "lost": "its worker was lost", "succeeded": "succeeded", "failed": "failed", "cancelled": "was cancelled",
     "running": "runs",
 }  # fmt: skip
@@ -46,8 +46,10 @@ def life_of(job: JobInfo, attempts: Sequence[AttemptInfo], now: datetime) -> lis
     """Everything that has happened to a job, and what comes next, the earliest first."""
     moments = [LifeMoment("scheduled", "enqueued", job.created_at)]
     moments += [_attempt(attempt.run, attempt.outcome, attempt, now) for attempt in attempts]
-    if job.run > 0 and job.run not in {attempt.run for attempt in attempts} and (
-        job.state.final or job.state is State.RUNNING
+    if (
+        job.run > 0
+        and job.run not in {attempt.run for attempt in attempts}
+        and (job.state.final or job.state is State.RUNNING)
     ):
         last = AttemptInfo(
             run=job.run, outcome=job.state.value, worker_id=job.worker_id or 0, started_at=job.claimed_at,
@@ -55,7 +57,9 @@ def life_of(job: JobInfo, attempts: Sequence[AttemptInfo], now: datetime) -> lis
         )  # fmt: skip
         moments.append(_attempt(job.run, job.state.value, last, now))
     elif job.state.final:
-        moments.append(LifeMoment(job.state.value, f"{_SAYS[job.state]} before it ran", job.finished_at, error=job.error))
+        moments.append(
+            LifeMoment(job.state.value, f"{_SAYS[job.state]} before it ran", job.finished_at, error=job.error)
+        )
     if not job.state.final and job.state is not State.RUNNING:
         moments.append(_waiting(job))
     return moments

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
-from cron_descriptor import FormatError, MissingFieldError, Options, get_description
+from cron_descriptor import (  # type: ignore[import-untyped]
+    FormatError,
+    MissingFieldError,
+    Options,
+    get_description,
+)
 
 from headrace._schedule.cron import NICKNAMES
 from headrace._schedule.zones import read_zone
@@ -33,7 +38,7 @@ def cron_words(cron: str) -> str:
     options.use_24hour_time_format = True
     options.locale_code = "en_US"
     try:
-        return get_description(NICKNAMES.get(cron.strip().lower(), cron), options)
+        return str(get_description(NICKNAMES.get(cron.strip().lower(), cron), options))
     except (FormatError, MissingFieldError, ValueError, IndexError):
         return cron
 
@@ -60,7 +65,9 @@ def mark_changes(coming: Sequence[Upcoming], timezone: str, now: datetime) -> li
     before = now.astimezone(zone).utcoffset()
     for each in coming:
         there = each.due_at.astimezone(zone)
-        marked.append(Coming(each, f"{there:%a %Y-%m-%d %H:%M:%S} {_offset(zone, each.due_at)}", _odd(each, there, before)))
+        marked.append(
+            Coming(each, f"{there:%a %Y-%m-%d %H:%M:%S} {_offset(zone, each.due_at)}", _odd(each, there, before))
+        )
         before = there.utcoffset()
     return marked
 

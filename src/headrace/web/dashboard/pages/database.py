@@ -1,4 +1,4 @@
-"""Database: what is wrong with it, or about to be; what holds its horizon; its tables, indexes, partitions and slots."""
+"""Database: what is wrong with it, or about to be; what holds its horizon; tables, indexes, partitions and slots."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ router = APIRouter(route_class=PageRoute)
 async def show_database(request: Request, who: Overseer, app: App) -> Response:
     """What the server says of itself. The findings come after the page: they take longer where many jobs wait."""
     report = await app.database_report()
-    return page(request, who, "database.html", title="Database", active="database", now=report.server.now, report=report)
+    return page(
+        request, who, "database.html", title="Database", active="database", now=report.server.now, report=report
+    )
 
 
 @router.get("/database/findings")

@@ -6,7 +6,7 @@ import asyncio
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastapi import APIRouter, Request, Response
 
@@ -16,7 +16,10 @@ from headrace.web.dashboard.rendering import page
 from headrace.web.dashboard.requests import App, Overseer, PageRoute
 
 if TYPE_CHECKING:
-    from headrace.history import Deploy, Series
+    from headrace.history import Deploy, Metric, Series
+
+Line: TypeAlias = "tuple[Metric, str, str, bool]"
+"""A metric, its label and colour, and whether what is below it is filled."""
 
 router = APIRouter(route_class=PageRoute)
 RANGES = {
@@ -24,7 +27,7 @@ RANGES = {
     "7d": timedelta(days=7), "30d": timedelta(days=30), "90d": timedelta(days=90),
 }  # fmt: skip
 DEFAULT_RANGE = "1h"
-_CHARTS = (
+_CHARTS: tuple[tuple[str, str, tuple[Line, ...]], ...] = (
     ("Throughput", "jobs", (("succeeded", "succeeded", "--succeeded", True), ("failed", "failed", "--failed", True))),
     ("Wait", "s", (("wait_p50", "p50", "--accent", False), ("wait_p95", "p95", "--running", False),
                    ("wait_p99", "p99", "--failed", False))),
@@ -47,7 +50,12 @@ class Chart:
 
 @router.get("/")
 async def overview(
-    request: Request, who: Overseer, app: App, range: str = DEFAULT_RANGE, queue: str = "", task: str = ""  # noqa: A002
+    request: Request,
+    who: Overseer,
+    app: App,
+    range: str = DEFAULT_RANGE,  # noqa: A002 - the word
+    queue: str = "",
+    task: str = "",
 ) -> Response:
     """The first page."""
     span = RANGES.get(range, RANGES[DEFAULT_RANGE])
@@ -81,13 +89,18 @@ _OF_QUEUES = ("queued", "running", "scheduled")
 async def _totals(app: App, until: datetime, span: timedelta, only: dict[str, Any]) -> dict[str, float]:
     """What the same span before had."""
     found = await asyncio.gather(
-        *(app.history.series(metric, since=span, until=until, **only) for metric in ("succeeded", "failed"))
+        app.history.series("succeeded", since=span, until=until, **only),
+        app.history.series("failed", since=span, until=until, **only),
     )
     return {each.metric: each.total for each in found}
 
 
 def _chart(
-    title: str, unit: str, lines: tuple[tuple[str, str, str, bool], ...], found: dict[Any, Series], deploys: list[Deploy]
+    title: str,
+    unit: str,
+    lines: tuple[Line, ...],
+    found: dict[Any, Series],
+    deploys: list[Deploy],
 ) -> Chart:
     shown = [(found[metric], label, colour, fill) for metric, label, colour, fill in lines if metric in found]
     data: list[list[float | None]] = [[point.at.timestamp() for point in shown[0][0].points]] if shown else [[]]

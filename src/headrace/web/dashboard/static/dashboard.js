@@ -417,10 +417,11 @@
 
   if ($("[data-live]")) {
     let heard = false;
-    const stream = new EventSource(`${base}/api/v1/live`);
+    const shownJobs = [...$$("[data-watch]").map((part) => part.dataset.watch), ...$$("[data-live] tr[data-id]").map((row) => row.dataset.id)];
+    const watched = shownJobs.filter((id) => UUID.test(id)).slice(0, 200).map((id) => `job=${id}`).join("&");
+    const stream = new EventSource(`${base}/api/v1/live${watched && `?${watched}`}`);
     stream.onopen = () => { heard = true; body.classList.add("live"); };
-    stream.onmessage = () => { stale = true; };
-    for (const kind of ["jobs", "queues", "workers", "schedules", "workflows", "operations", "change"]) stream.addEventListener(kind, () => { stale = true; });
+    for (const kind of ["change", "reset"]) stream.addEventListener(kind, () => { stale = true; });
     stream.onerror = () => { if (!heard) stream.close(); };
     setInterval(() => {
       const waited = Date.now() - last;
