@@ -46,7 +46,8 @@ async def pages_of(app: Headrace) -> dict[str, str]:
         "steps": f"/jobs/{steps.id}", "failures": "/failures", "queues": "/queues", "schedules": "/schedules",
         "schedule": "/schedules/digest.daily", "schedule-edit": "/schedules/digest.weekly/edit",
         "workflows": "/workflows", "workflow": f"/workflows/{workflow.id}", "workers": "/workers", "limits": "/limits",
-        "database": "/database", "operations": "/operations", "operation-preview": "/operations/new?action=retry&filter=state:failed task:mail.*",
+        "database": "/database", "operations": "/operations",
+        "operation-preview": "/operations/new?action=retry&filter=state:failed task:mail.*",
         "audit": "/audit", "settings": "/settings",
     }  # fmt: skip
 

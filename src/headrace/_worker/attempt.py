@@ -50,8 +50,8 @@ class Attempt:
 
     __slots__ = (
         "_texts", "asyncio_task", "attempts", "began_s", "cancel_reason", "context", "extras", "handing_back", "id",
-        "job_task", "max_attempts", "on_cancel", "packed", "progress", "queue", "result", "run", "settled", "started", "suspicion",
-        "task_name", "timed_out", "wait_s",
+        "job_task", "max_attempts", "on_cancel", "packed", "progress", "queue", "result", "run", "settled", "started",
+        "suspicion", "task_name", "timed_out", "wait_s",
     )  # fmt: skip
 
     wait_s: float  # only of claims that were asked for it

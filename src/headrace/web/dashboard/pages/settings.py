@@ -30,7 +30,8 @@ async def _page(request: Request, who: Caller, app: App, **made: str) -> Respons
     return page(
         request, who, "settings.html", title="Settings", active="settings", zones=sorted(zone_names()),
         tasks=len(app.tasks), schema=app.schema, now=await app.now(),
-        roles=[(role.name.lower(), role.name.lower()) for role in Role], keys=await app.access.list_keys() if keeps else [], users=await app.access.list_users() if keeps else [],
+        roles=[(role.name.lower(), role.name.lower()) for role in Role],
+        keys=await app.access.list_keys() if keeps else [], users=await app.access.list_users() if keeps else [],
         keeps=keeps, made=made,
     )  # fmt: skip
 
