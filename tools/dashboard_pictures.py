@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from headrace._store.embedded import EmbeddedServer
 from headrace.web import web_app
-from tests.web.dashboard.browsing import chromium, serving
-from tests.web.dashboard.shop import fill, make_app, seed
+from tests.dashboard.browsing import chromium, serving
+from tests.dashboard.shop import fill, make_app, seed
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from headrace import Headrace
 
 FOLDER = Path(__file__).parents[1] / "docs" / "dashboard"
-HISTORY = Path(__file__).parents[1] / "tests" / "web" / "dashboard" / "history.sql"
+HISTORY = Path(__file__).parents[1] / "tests" / "dashboard" / "history.sql"
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 780}
 QUALITY = 72
 MOST_BYTES = 60_000

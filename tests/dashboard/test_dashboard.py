@@ -11,21 +11,13 @@ from fastapi import FastAPI
 from playwright.async_api import expect
 
 from headrace.web import web_app
-<<<<<<<< HEAD:tests/web/dashboard/test_dashboard.py
-from tests.web.dashboard.browsing import find_faults, looking, serving
-========
 from tests.dashboard.browsing import find_faults, looking, serving
->>>>>>>> main:tests/dashboard/test_dashboard.py
 from tests.worker.helpers import until
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
-<<<<<<<< HEAD:tests/web/dashboard/test_dashboard.py
-    from tests.web.dashboard.conftest import Shop
-========
     from tests.dashboard.conftest import Shop
->>>>>>>> main:tests/dashboard/test_dashboard.py
 
 PAGES = (
     "/", "/jobs", "/failures", "/queues", "/queues/mail", "/schedules", "/schedules/digest.daily", "/schedules/new",
