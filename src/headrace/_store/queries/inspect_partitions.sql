@@ -8,7 +8,7 @@ from pg_class p
 left join pg_inherits i on i.inhparent = p.oid
 left join pg_class c on c.oid = i.inhrelid
 left join lateral (select to_date(right(c.relname, 8), 'YYYYMMDD') as day) d on true
-where p.relkind = 'p' and p.relname <> 'job_history'
+where p.relkind = 'p' and p.relname not in ('job_history', 'audit') -- of classes, and of months
   and p.relnamespace = (select t.relnamespace from pg_class t where t.oid = 'headrace.job'::regclass)
 group by p.relname
 order by p.relname

@@ -259,12 +259,14 @@
         return item;
       }));
     };
+    let wait;
+    const forget = () => { clearTimeout(wait); asked += 1; show([]); };
     const take = (word) => {
       const end = Math.max(word.end, filter.selectionStart);  // it may have been written on since they came
       filter.value = filter.value.slice(0, word.start) + word.text + filter.value.slice(end);
       const place = word.start + word.text.length;
       filter.setSelectionRange(place, place);
-      show([]);
+      forget();
       if (word.text.endsWith(":") || word.text.endsWith(".")) ask();
     };
     const ask = async () => {
@@ -272,11 +274,10 @@
       const answer = await fetch(`${filter.dataset.complete}?text=${encodeURIComponent(filter.value)}&position=${filter.selectionStart}`);
       if (mine === asked && answer.ok) show(await answer.json());
     };
-    let wait;
     const begun = (word) => word.text.toLowerCase().startsWith(filter.value.slice(word.start, filter.selectionStart).toLowerCase());
     filter.addEventListener("input", () => { clearTimeout(wait); show(found.filter(begun)); wait = setTimeout(ask, 120); });
     filter.addEventListener("focus", ask);
-    filter.addEventListener("blur", () => show([]));
+    filter.addEventListener("blur", forget);
     filter.addEventListener("keydown", (event) => {
       if (list.hidden) return;
       if (event.key === "ArrowDown" || event.key === "ArrowUp") {
@@ -286,7 +287,7 @@
         list.children[at].scrollIntoView({ block: "nearest" });
       } else if (event.key === "Tab" && found.length) { event.preventDefault(); take(found[Math.max(0, at)]); }
       else if (event.key === "Enter" && at >= 0) { event.preventDefault(); take(found[at]); }
-      else if (event.key === "Escape") { event.preventDefault(); event.stopPropagation(); show([]); }
+      else if (event.key === "Escape") { event.preventDefault(); event.stopPropagation(); forget(); }
     });
   }
 
