@@ -330,7 +330,7 @@
         cursor: { points: { size: 6 }, sync: { key: "headrace" } }, legend: { live: true },
         scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.12 : 1] } },
         axes: [{ ...axis, size: 24, values: (_, moments) => moments.map(clock) }, { ...axis, size: 52, values: (_, values) => values.map(format) }],
-        series: [{ label: "", value: (_, at) => at == null ? "" : moment(at) }, ...series],
+        series: [{ label: "At", value: (_, at) => at == null ? "" : moment(at) }, ...series],
         hooks: { draw: [(chart) => marks(chart, plan.marks || [])] },
       };
       const chart = new window.uPlot(options, plan.data, holder);
