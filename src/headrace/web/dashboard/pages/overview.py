@@ -62,12 +62,11 @@ async def overview(
     now = await app.now()
     only: dict[str, Any] = {"queue": queue or None, "task": task or None}
     metrics = [metric for _, _, lines in _CHARTS for metric, *_ in lines if not (task and metric in _OF_QUEUES)]
-    series, queues, workers, deploys, notes, before = await asyncio.gather(
+    series, queues, workers, deploys, before = await asyncio.gather(
         asyncio.gather(*(app.history.series(metric, since=span, until=now, **only) for metric in metrics)),
         app.list_queues(),
         app.list_workers(),
         app.history.deploys(since=now - span),
-        attention(app),
         _totals(app, now - span, span, only),
     )
     by_metric = {each.metric: each for each in series}
@@ -77,7 +76,7 @@ async def overview(
         queued=sum(each.queued for each in queues), running=sum(each.running for each in queues),
         all_counted=all(each.complete for each in queues), workers=workers,
         places=sum(worker.places for worker in workers if worker.state == "running"),
-        oldest=min((each.oldest_at for each in queues if each.oldest_at), default=None), notes=notes, before=before,
+        oldest=min((each.oldest_at for each in queues if each.oldest_at), default=None), notes=await attention(app, queues, workers), before=before,
         totals={name: by_metric[name].total for name in ("succeeded", "failed")}, queues=queues, queue=queue, task=task,
         tasks=app.task_names(), deploys=deploys, counted_until=series[0].counted_until,
     )  # fmt: skip
