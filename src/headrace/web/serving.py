@@ -100,8 +100,7 @@ async def _serve(app: Headrace, serving: Serving) -> None:
 async def _serve_open(app: Headrace, serving: Serving) -> None:
     with _listen(serving) as listening:
         address = "http://{}:{}{}".format(*_shown(listening), serving.prefix)
-        sys.stderr.write(f"serving {serving.target} at {address}/  (API: {address}/api/v1, Ctrl-C stops it)\n")
-        sys.stderr.flush()
+        _announce(f"serving {serving.target} at {address}/  (API: {address}/api/v1, Ctrl-C stops it)", serving)
         worker = await _start_worker(app, serving) if serving.with_worker else None
         services = asyncio.create_task(run_services(app))
         web = web_app(app, cors_origins=serving.cors_origins)
@@ -182,6 +181,14 @@ def outermost(web: FastAPI, serving: Serving) -> ASGIApp:
         # Else a page whose name leads to 127.0.0.1 (DNS rebinding) would be of our own origin.
         served = TrustedHostMiddleware(served, allowed_hosts=LOOPBACK_HOSTS, www_redirect=False)
     return served
+
+
+def _announce(line: str, serving: Serving) -> None:
+    if serving.log_format != "plain":
+        _log.info("%s", line)
+        return
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 def _listen(serving: Serving) -> socket.socket:
