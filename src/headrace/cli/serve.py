@@ -22,6 +22,9 @@ def serve(
     with_worker: Annotated[
         bool, typer.Option("--with-worker", help="Run a worker process beside it, as `headrace worker` does.")
     ] = False,
+    no_login: Annotated[
+        bool, typer.Option("--no-login", help="Let whoever is on this machine do everything, without signing in.")
+    ] = False,
     cors_origin: Annotated[
         list[str] | None,
         typer.Option(metavar="ORIGIN", help="Pages of this origin may call the API; may be repeated. Default: none."),
@@ -37,7 +40,8 @@ def serve(
 ) -> None:
     """Serve the HTTP API and the dashboard until SIGTERM or Ctrl-C; requests that are running then finish first.
 
-    Who may sign in is set with users and API keys; without any, it serves this machine only.
+    Prints a link for the first administrator. Other machines are served only if somebody may sign in: see `headrace
+    users` and `headrace keys`.
     """
     try:
         from headrace.web.serving import Serving, serve_app  # noqa: PLC0415 - an extra
@@ -51,6 +55,7 @@ def serve(
             port=port,
             prefix=read_prefix(prefix),
             with_worker=with_worker,
+            no_login=no_login,
             cors_origins=tuple(cors_origin or ()),
             drain_s=drain.total_seconds(),
             log_level=log_level.value,
