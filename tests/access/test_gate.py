@@ -267,8 +267,10 @@ def test_reading_is_never_forged(method: str) -> None:
 # -- too much --
 
 
-async def test_bodies_have_a_bound(web: FastAPI, keys: dict[Role, dict[str, str]]) -> None:
+async def test_bodies_have_a_bound(app: Headrace, keys: dict[Role, dict[str, str]]) -> None:
     """Those that say how long they are are not read; others no further than that; what is no length is no request."""
+    web = web_app(app, max_body_bytes=1 << 20)
+    add_test_routes(web)
     read = 0
 
     async def endless() -> AsyncIterator[bytes]:
