@@ -78,8 +78,8 @@ def unlimited(app: Headrace) -> Any:
     """The application, without a bound on how often a caller may ask."""
     web = web_app(app)
     for middleware in web.user_middleware:
-        if middleware.cls is Gate:
-            middleware.kwargs |= {"requests_per_s": 1e6, "burst": 10**6}
+        if middleware.cls is Gate:  # type: ignore[comparison-overlap]
+            middleware.kwargs.update(requests_per_s=1e6, burst=10**6)
     return web
 
 

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
 
 LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+BACKLOG = 2048
+"""Connections that wait to be taken: as many as uvicorn lets."""
+
 _log = logging.getLogger("headrace.web")
 
 
@@ -228,6 +231,7 @@ def _listen(serving: Serving) -> socket.socket:
         listening = socket.socket(family, kind)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(BACKLOG)  # who comes before all is ready waits, and is not refused
     except OSError as error:
         raise ConfigurationError(f"cannot listen on {serving.host}, port {serving.port}: {error.strerror}") from error
     return listening
