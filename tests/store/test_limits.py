@@ -313,6 +313,19 @@ def test_a_job_held_by_somebody_keeps_no_slot_from_others(store: Store, other: S
         assert ids(store.claim_limited(worker, 1)[0]) == [free]
 
 
+def test_nobody_passes_by_a_held_job_where_order_counts(store: Store, other: Store) -> None:
+    """The first of its key is in an operator's open transaction: the next of the key waits for it, other keys do not."""
+    store.limit("o", "order", queue="q", key="account")
+    first, second, elsewhere = (store.enqueue(args={"account": account}) for account in (1, 1, 2))
+    worker = store.worker()
+    with other.conn.transaction(force_rollback=True):
+        other.ask("select from headrace.job where id = %s for update", [first])
+        assert ids(store.claim_limited(worker, 3)[0]) == [elsewhere]
+    assert ids(store.claim_limited(worker, 3)[0]) == [first]
+    store.settle(worker, ended(Claimed(first, 1)))
+    assert ids(store.claim_limited(worker, 3)[0]) == [second]
+
+
 def test_large_arguments_have_keys(store: Store) -> None:
     """A key in arguments that live apart from their job counts; a very long one is told from another."""
     store.limit("u", "concurrency", queue="q", key="user")

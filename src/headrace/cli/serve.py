@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headrace._worker.importing import import_app
-from headrace.cli.options import Level, LogLevel, Target, read_duration
+from headrace.cli.options import Level, LineFormat, LogFormat, LogLevel, Target, read_duration
 from headrace.errors import ConfigurationError
 
 DRAIN = timedelta(seconds=10)
@@ -36,6 +36,7 @@ def serve(
         ),
     ] = DRAIN,
     log_level: Level = LogLevel.INFO,
+    log_format: LineFormat = LogFormat.PLAIN,
 ) -> None:
     """Serve the HTTP API and the dashboard until SIGTERM or Ctrl-C; requests that are running then finish first.
 
@@ -58,6 +59,7 @@ def serve(
             cors_origins=tuple(cors_origin or ()),
             drain_s=drain.total_seconds(),
             log_level=log_level.value,
+            log_format=log_format.value,
         ),
     )
 

@@ -24,7 +24,10 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Mount
+from uvicorn.config import LOGGING_CONFIG
 
+from headrace._worker.log_lines import LogFormat, log_to_stderr
+from headrace._worker.services import run_services
 from headrace._worker.supervisor import Supervisor
 from headrace._worker.worker import DEFAULT_CONCURRENCY
 from headrace._worker.worker_process import WorkerSettings
@@ -61,6 +64,7 @@ class Serving:
         drain_s: How long requests may take to finish at the end.
         no_login: Let whoever is on this machine do everything, without signing in.
         log_level: As logging knows it.
+        log_format: How lines look: plain is uvicorn's own way; see `headrace.observe.logs` for console and json.
     """
 
     target: str
@@ -72,6 +76,7 @@ class Serving:
     cors_origins: tuple[str, ...] = ()
     drain_s: float = 10.0
     log_level: str = "info"
+    log_format: LogFormat = "plain"
 
     @property
     def is_loopback(self) -> bool:
@@ -94,19 +99,28 @@ def serve_app(app: Headrace, serving: Serving) -> None:
 
 
 async def _serve(app: Headrace, serving: Serving) -> None:
+    if serving.log_format != "plain":
+        log_to_stderr(serving.log_level, "server", serving.log_format)
     async with app:
         await refuse_strangers(app, serving)
-        await _serve_open(app, serving)
+        await serve_open_app(app, serving)
 
 
-async def _serve_open(app: Headrace, serving: Serving) -> None:
+async def serve_open_app(app: Headrace, serving: Serving) -> None:
+    """Serve an app that is open until SIGTERM or Ctrl-C, in a program of one's own.
+
+    Raises:
+        ConfigurationError: It cannot listen where it is told to.
+    """
     with _listen(serving) as listening:
         address = "http://{}:{}{}".format(*_shown(listening), serving.prefix)
         sys.stderr.write(f"serving {serving.target} at {address}/  (API: {address}/api/v1, Ctrl-C stops it)\n")
         if (link := await first_login(app, address, serving)) is not None:
             sys.stderr.write(f"nobody can sign in yet; the first administrator, within the hour: {link}\n")
         sys.stderr.flush()
-        web = web_app(app, local=serving.no_login, cors_origins=serving.cors_origins)
+        services = asyncio.create_task(run_services(app))
+        # In a thread: it takes half a second, and a worker may be on this event loop.
+        web = await asyncio.to_thread(web_app, app, local=serving.no_login, cors_origins=serving.cors_origins)
         running = server(outermost(web, serving), serving)
         running.on_exit = web.state.live.let_all_go
         try:
@@ -116,6 +130,8 @@ async def _serve_open(app: Headrace, serving: Serving) -> None:
                 await running.serve(sockets=[listening])
         finally:
             await web.state.live.close()
+            services.cancel()
+            await asyncio.gather(services, return_exceptions=True)
 
 
 async def _serve_beside_worker(app: Headrace, serving: Serving, running: Server, listening: socket.socket) -> None:
@@ -127,7 +143,12 @@ async def _serve_beside_worker(app: Headrace, serving: Serving, running: Server,
         WorkerError: The worker cannot be kept running.
     """
     app.worker()  # refuses apps without tasks
-    settings = WorkerSettings(target=serving.target, concurrency=DEFAULT_CONCURRENCY, log_level=serving.log_level)
+    settings = WorkerSettings(
+        target=serving.target,
+        concurrency=DEFAULT_CONCURRENCY,
+        log_level=serving.log_level,
+        log_format=serving.log_format,
+    )
     # An embedded server is ours to stop.
     supervisor = Supervisor(settings, environment={"HEADRACE_URL": app.url})
     working = asyncio.create_task(supervisor.run())
@@ -206,6 +227,7 @@ def server(served: ASGIApp, serving: Serving) -> Server:
         uvicorn.Config(
             served,
             log_level=serving.log_level,
+            log_config=LOGGING_CONFIG if serving.log_format == "plain" else None,
             lifespan="off",
             server_header=False,
             proxy_headers=False,  # who asks is who connects: another's word for it lets strangers in

@@ -38,7 +38,7 @@ begin
         select l.lane, (p.pair ->> 0)::bigint as limit_id, p.pair ->> 1 as key
         from lane l cross join lateral jsonb_array_elements(l.parts - 0) as p(pair)
     ), gate as materialized (
-        select d.limit_id, d.key, s.free, case when s.free = 0 then s.opens_us end as opens_us,
+        select d.limit_id, d.key, s.free, m.kind = 'order' as ordered, case when s.free = 0 then s.opens_us end as opens_us,
                case when m.kind = 'order' and m.settings ->> 'on_failure' = 'hold' then (
                    select w.id from headrace.job w where w.id = g.holder) end as holder,
                case when m.kind = 'fair' then greatest(coalesce(g.turn, 0), line_turn) end as turn,
@@ -71,7 +71,8 @@ begin
     ), state as materialized (
         select l.lane, coalesce(min(g.free), 1000000) as free, max(g.turn) as turn, max(g.weight) as weight,
                max(p.limit_id) filter (where g.turn is not null) as fair_id, max(p.key) filter (where g.turn is not null) as fair_key,
-               min(g.holder::text)::uuid as holder, min(g.holder::text) is distinct from max(g.holder::text) as torn,
+               coalesce(bool_or(g.ordered), false) as ordered, min(g.holder::text)::uuid as holder,
+               min(g.holder::text) is distinct from max(g.holder::text) as torn,
                count(p.limit_id) = min(cardinality(t.limits)) and bool_and(p.limit_id is null or p.limit_id = any(t.limits)) as fits
         from lane l
         join task t on t.name = l.parts ->> 0
@@ -93,6 +94,12 @@ begin
             limit least(s.free, places, (select b.share from bound b))
             for no key update skip locked) c
         where s.fits and s.free > 0 and s.holder is null and suspects is null
+          -- Where order counts, nobody passes by a job that somebody holds.
+          and not (s.ordered and exists (
+              select from headrace.job e
+              where e.queue = choose_limited_jobs.queue and e.lane = v.lane and (-e.priority::integer) = v.rank
+                and e.position is not null and e.suspicion = 0 and e.lane is not null and e.state = 'queued'
+                and e.position < c.position))
         union all
         select c.id, s.lane, c.rank, c.position, c.run_at, s.turn, s.weight, s.fair_id, s.fair_key
         from state s
