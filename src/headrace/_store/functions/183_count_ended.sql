@@ -101,7 +101,7 @@ begin
                                    ('day', date_trunc('day', b.at, 'UTC'), interval '400 days')) as s(step, start_at, keep)
         where s.start_at > moment - s.keep
         group by grouping sets ((s.step, s.start_at, b.queue, b.task), (s.step, s.start_at, b.queue), (s.step, s.start_at))
-        on conflict (step, scope, start_at, queue, task) do update
+        on conflict (step, scope, task, queue, start_at) do update
         set started = r.started + excluded.started, succeeded = r.succeeded + excluded.succeeded, failed = r.failed + excluded.failed,
             cancelled = r.cancelled + excluded.cancelled, retried = r.retried + excluded.retried,
             rescued = r.rescued + excluded.rescued, waits = headrace.add_counts(r.waits, excluded.waits),
