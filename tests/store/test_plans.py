@@ -206,7 +206,7 @@ def added(workflow: str) -> Parameters:
 
 
 ROLLUPS: Parameters = {
-    "bin_s": 300, "step": "minute", "scope": 0, "since": "now", "until": "tomorrow", "queue": "q1",
+    "bin_s": 300, "step": "minute", "scope": 0, "since": "yesterday", "until": "tomorrow", "queue": "q1",
 }  # fmt: skip
 CASES: list[tuple[str, str, Callable[[Large], Parameters], set[str]]] = [
     ("claim_jobs", "one", constant(**CLAIM, places=[1, 0, 0, 0]), CLAIM_INDEXES),
