@@ -7,7 +7,7 @@ bin=$PWD/.venv/bin
 say() { printf '\n== %s\n' "$*"; }
 
 say "Debian packages"
-tools/debian_packages.sh postgresql:/usr/lib/postgresql pgbouncer:/usr/sbin/pgbouncer prometheus:/usr/bin/prometheus
+tools/debian_packages.sh postgresql:/usr/lib/postgresql pgbouncer:/usr/sbin/pgbouncer prometheus:/usr/bin/prometheus chromium:/usr/bin/chromium
 
 say "All tests, on the embedded PostgreSQL"
 "$bin/pytest" -n 3 -m "not soak" -q

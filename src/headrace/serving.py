@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from headrace.limits import PauseInfo
+if TYPE_CHECKING:
+    from headrace.limits import PauseInfo
 
-LOOKED_AT = 10_000
+LOOKED_AT = 1_000
 """So many jobs of each queue are counted at most, so that asking takes no longer with ten million of them."""
 
 SILENT_S = 20.0
@@ -26,7 +27,8 @@ class QueueInfo:
         running: Jobs that run.
         scheduled: Jobs that wait for a time.
         blocked: Jobs that wait for other jobs, an event, or a worker that knows their task.
-        complete: Whether these are all. Otherwise there are at least so many: no more than 10,000 were looked at.
+        complete: Whether the numbers are exact. Otherwise they are what a worker counted within the last minutes, or,
+            if none did, the least that there can be: no more than 1,000 are looked at.
         oldest_at: Since when the oldest of the queued ones could run.
         workers: How many workers serve it, draining ones not counted.
         places: How many of its jobs they can run at once.

@@ -153,6 +153,7 @@ async def test_without_scripts_everything_can_be_read(shop: Shop, browser: Brows
         await expect(page.locator(".note-box")).to_contain_text("Paused")
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_axe_finds_nothing_serious(shop: Shop, browser: Browser, scheme: str) -> None:
     """Labels, contrast, order of focus: nothing keeps anybody out, in either theme."""

@@ -12,7 +12,6 @@ import typer
 from headrace.cli.opening import with_app, with_database
 from headrace.cli.options import AsJson, Schema, Url, read_bound, read_duration
 from headrace.cli.output import print_json, print_table, say, show_duration, show_time
-from headrace.errors import UnknownQueue, did_you_mean
 
 if TYPE_CHECKING:
     from headrace._store.database import Database
@@ -87,22 +86,9 @@ def set_queue(
     settings = {setting: read_bound(text) for setting, text in given.items() if text is not None}
     if not settings:
         raise typer.BadParameter("nothing to set: give --concurrency or --max-queued")
-    with_database(url or context.obj.url, schema or context.obj.schema, lambda database: _set(database, name, settings))
+    with_app(url or context.obj.url, schema or context.obj.schema, lambda app: app.set_queue(name, **settings))
     said = ", ".join(f"{setting} {'none' if bound is None else bound}" for setting, bound in settings.items())
     say(f'queue "{name}": {said}')
-
-
-async def _set(database: Database, name: str, settings: dict[str, int | None]) -> None:
-    known = [record["queue"] for record in await database.records("count_queues")]
-    if name not in known:
-        raise UnknownQueue(f'there is no queue "{name}". {did_you_mean(name, known)}')
-    await database.rows(
-        "set_queue",
-        name=name,
-        concurrency=settings.get("concurrency"),
-        max_queued=settings.get("max_queued"),
-        clear=[setting for setting, bound in settings.items() if bound is None],
-    )
 
 
 PausedQueue = Annotated[str | None, typer.Argument(metavar="[QUEUE]", help="The queue; without one, all of them.")]

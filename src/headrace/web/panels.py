@@ -8,8 +8,8 @@
     button = await panels.run_button(app, "reports.monthly", action="/admin/reports/run", label="Rebuild")
     strip = await panels.schedule_strip(app, "digest.daily")
 
-Each is a piece of HTML (a `Markup`, which templates do not escape again) without script or inline style. The page serves
-`stylesheet` itself, or links to the dashboard's ``/static/panels.css``. What is secret is hidden, as everywhere.
+Each is a piece of HTML (a `Markup`, which templates do not escape again) without script or inline style. The page
+serves `stylesheet` itself, or links to the dashboard's ``/static/panels.css``. What is secret is hidden, as everywhere.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from headrace.errors import ConfigurationError, did_you_mean
+from headrace.web.assets import assets
 from headrace.web.dashboard import showing
-from headrace.web.dashboard.assets import assets
 from headrace.web.dashboard.rendering import environment
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from headrace.job import JobInfo
 
 COLUMNS = {
-    "state": "State", "task": "Task", "id": "Id", "queue": "Queue", "tenant": "Tenant", "attempts": "Attempts", "when": "When",
-    "took": "Took", "error": "Error", "progress": "Progress", "result": "Result", "tags": "Tags",
+    "state": "State", "task": "Task", "id": "Id", "queue": "Queue", "tenant": "Tenant", "attempts": "Attempts",
+    "when": "When", "took": "Took", "error": "Error", "progress": "Progress", "result": "Result", "tags": "Tags",
 }  # fmt: skip
 """What a table can show, and its headings; and "args.NAME", an argument."""
 
@@ -185,4 +185,4 @@ def _cell(job: JobInfo, column: str, now: datetime, zone: tzinfo) -> Any:  # noq
 
 
 def _render(panel: str, **context: Any) -> Markup:
-    return Markup(environment().get_template(f"panels/{panel}.html").render(**context))
+    return Markup(environment().get_template(f"panels/{panel}.html").render(**context))  # noqa: S704 - it escapes

@@ -18,10 +18,12 @@ from headrace._access.passwords import LEAST_CHARS
 from headrace.access import ABSOLUTE, Access, Role
 from headrace.errors import AccessError, ConfigurationError, TooManyTries
 from headrace.web.access import Caller, require
+from headrace.web.assets import asset_path
 from headrace.web.gate import COOKIE
 
 router = APIRouter(include_in_schema=False)
 _pages = Environment(loader=PackageLoader("headrace.web"), autoescape=True)
+_pages.globals["asset"] = asset_path
 SignedIn = Annotated[Caller, Depends(require(Role.VIEWER))]
 Field = Annotated[str, Form()]
 

@@ -1,13 +1,14 @@
 """The dashboard: pages that work without JavaScript, and live with it.
 
-A page is a module in `pages/`: it reads through the app's public methods, and answers with a template. What people do is
-a form; it is answered with a redirection to the page it was on, and a message. `rendering` makes the HTML, `requests` says who asks
-and guards every answer, `static/` needs no build step. Everything is relative to the path under which it is mounted.
+A page is a module in `pages/`: it reads through the app's public methods, and answers with a template. What people do
+is a form; it is answered with a redirection to the page it was on, and a message. `rendering` makes the HTML,
+`requests` says who asks and what becomes of errors, `static/` needs no build step. Everything is relative to the path
+under which it is mounted.
 """
 
 from fastapi import APIRouter
 
-from headrace.web.dashboard import assets
+from headrace.web import assets
 from headrace.web.dashboard.pages import (
     audit,
     database,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.web.dashboard.showing import quoted
 
 if TYPE_CHECKING:
-    from headrace import Headrace
+    from collections.abc import Sequence
+
+    from headrace import Headrace, QueueInfo, WorkerInfo
 
 
 @dataclass(frozen=True)
@@ -29,32 +30,30 @@ class Note:
     path: str
 
 
-async def attention(app: Headrace) -> list[Note]:
+async def attention(app: Headrace, queues: Sequence[QueueInfo], workers: Sequence[WorkerInfo]) -> list[Note]:
     """What can be known at once, the worst first; `Headrace.diagnose` takes longer."""
-    found = await asyncio.gather(_queues(app), _workers(app), _breakers(app))
+    found = [_queues(queues), _workers(workers), await _breakers(app)]
     order = {"error": 0, "warning": 1, "info": 2}
     return sorted((note for notes in found for note in notes), key=lambda note: order[note.kind])
 
 
-async def _queues(app: Headrace) -> list[Note]:
+def _queues(queues: Sequence[QueueInfo]) -> list[Note]:
     notes = []
-    for queue in await app.list_queues():
+    for queue in queues:
         path = f"/queues/{quoted(queue.name)}"
         if queue.pause is not None and queue.pause.queue:
-            notes.append(
-                Note("warning", f"Queue {queue.name} is paused", queue.pause.reason or "no reason given", path)
-            )
+            reason = queue.pause.reason or "no reason given"
+            notes.append(Note("warning", f"Queue {queue.name} is paused", reason, path))
         elif not queue.workers and queue.queued:
             notes.append(Note("error", f"No worker serves queue {queue.name}", f"{queue.queued:,} jobs wait", path))
         if queue.max_queued is not None and queue.queued >= queue.max_queued:
             notes.append(Note("error", f"Queue {queue.name} is full", "enqueueing is refused", path))
-    if any(pause.queue == "" for pause in await app.list_pauses()):
+    if any(queue.pause is not None and not queue.pause.queue for queue in queues):
         notes.append(Note("error", "All queues are paused", "no job starts", "/queues"))
     return notes
 
 
-async def _workers(app: Headrace) -> list[Note]:
-    workers = await app.list_workers()
+def _workers(workers: Sequence[WorkerInfo]) -> list[Note]:
     if not workers:
         return [Note("error", "No worker is running", "jobs wait", "/workers")]
     return [

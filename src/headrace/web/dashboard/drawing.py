@@ -1,4 +1,4 @@
-"""Workflows as drawings, laid out here so that they need no script: a graph of nodes, and a waterfall of their times."""
+"""Workflows as drawings, laid out here so that they need no script: a graph of nodes, a waterfall of their times."""
 
 from __future__ import annotations
 
@@ -104,9 +104,8 @@ def draw_graph(nodes: Sequence[WorkflowNode]) -> Graph:
 
 
 def _boxes(nodes: Sequence[WorkflowNode]) -> list[Box]:
-    by_id = {node.id: node for node in nodes}
-    parents = {node.id: _through_barriers(node, by_id) for node in nodes if node.kind != "barrier"}
-    depths = _depths(nodes, by_id, parents)
+    by_id, parents = {node.id: node for node in nodes}, parents_of(nodes)
+    depths = _depths(nodes, parents)
     last = max(depths.values(), default=-1)
     by_look: dict[object, Box] = {}
     box_of: dict[UUID, Box] = {}
@@ -122,6 +121,12 @@ def _boxes(nodes: Sequence[WorkflowNode]) -> list[Box]:
     return list(by_look.values())
 
 
+def parents_of(nodes: Sequence[WorkflowNode]) -> dict[UUID, list[UUID]]:
+    """What each node waits for, through barriers, which are no jobs and are left out."""
+    by_id = {node.id: node for node in nodes}
+    return {node.id: _through_barriers(node, by_id) for node in nodes if node.kind != "barrier"}
+
+
 def _through_barriers(node: WorkflowNode, by_id: dict[UUID, WorkflowNode]) -> list[UUID]:
     found: list[UUID] = []
     waiting = list(node.parents)
@@ -134,9 +139,7 @@ def _through_barriers(node: WorkflowNode, by_id: dict[UUID, WorkflowNode]) -> li
     return found
 
 
-def _depths(
-    nodes: Sequence[WorkflowNode], by_id: dict[UUID, WorkflowNode], parents: dict[UUID, list[UUID]]
-) -> dict[UUID, int]:
+def _depths(nodes: Sequence[WorkflowNode], parents: dict[UUID, list[UUID]]) -> dict[UUID, int]:
     """How far each is from the start; parents first, since ids alone do not say."""
     children: dict[UUID, list[UUID]] = {}
     left = {each: len(before) for each, before in parents.items()}

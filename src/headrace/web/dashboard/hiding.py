@@ -16,7 +16,7 @@ def restore_hidden(given: Any, original: Any) -> Any:
             known = original if isinstance(original, dict) else {}
             return {key: restore_hidden(value, known.get(key, value)) for key, value in given.items()}
         case list():
-            known = original if isinstance(original, list) else []
-            return [restore_hidden(value, known[n] if n < len(known) else value) for n, value in enumerate(given)]
+            items = original if isinstance(original, list) else []
+            return [restore_hidden(value, items[n] if n < len(items) else value) for n, value in enumerate(given)]
         case _:
             return given

@@ -12,11 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SAYS = {
-    "retried": "failed, and is tried again", "snoozed": "asked to be run later", "waiting": "waits for an event or a time",
-    "handed_back": "was handed back by its worker", "parked": "its worker does not know the task",
-    "lost": "its worker was lost", "succeeded": "succeeded", "failed": "failed", "cancelled": "was cancelled",
+    "retried": "failed, and is tried again",
+    "snoozed": "asked to be run later",
+    "waiting": "waits for an event or a time",
+    "handed_back": "was handed back by its worker",
+    "parked": "its worker does not know the task",
+    "lost": "its worker was lost",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "cancelled": "was cancelled",
     "running": "runs",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 
 import headrace
 from headrace._schedule.zones import read_zone, zone_names
-from headrace.web.access import Caller, Role
+from headrace.web.access import CALLER, Caller, Role
+from headrace.web.assets import asset_path
 from headrace.web.dashboard import showing
-from headrace.web.dashboard.assets import asset_path
-from headrace.web.dashboard.requests import SAID, SECURITY_HEADERS, base_of, said_before
+from headrace.web.dashboard.requests import SAID, base_of, said_before
+from headrace.web.gate import COOKIE
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -51,7 +52,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        ago=_ago, moment=_moment, clock=_clock, plain=_plain, seconds=_seconds, panel_time=_panel_time, number=showing.number, bytes=showing.size, span=showing.span, json=showing.pretty_json,
+        ago=_ago, moment=_moment, clock=_clock, plain=_plain, seconds=_seconds, panel_time=_panel_time,
+        number=showing.number, bytes=showing.size, span=showing.span, json=showing.pretty_json,
         line=showing.json_line, quoted=showing.quoted, short=showing.short_id,
     )  # fmt: skip
     return made
@@ -81,6 +83,7 @@ def page(request: Request, who: Caller | None, template: str, *, status: int = 2
             zone=zone,
             zone_name=str(zone),
             who=who,
+            signed_in=COOKIE in request.cookies,
             may_operate=who is not None and who.role >= Role.OPERATOR,
             may_administer=who is not None and who.role >= Role.ADMIN,
             navigation=[each for each in NAVIGATION if who is None or who.tenant is None or each[4]],
@@ -98,9 +101,8 @@ def page(request: Request, who: Caller | None, template: str, *, status: int = 2
 
 def error_page(request: Request, status: int, title: str, what: str) -> HTMLResponse:
     """A page that says what went wrong."""
-    answer = page(request, None, "error.html", status=status, title=title, what=what, active="")
-    answer.headers.update(SECURITY_HEADERS)
-    return answer
+    who: Caller | None = getattr(request.state, CALLER, None)
+    return page(request, who, "error.html", status=status, title=title, what=what, active="")
 
 
 def theme_of(request: Request) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -13,18 +14,17 @@ from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
 from headrace import Headrace
-from headrace.errors import ConfigurationError, DatabaseError, HeadraceError, JobNotFound, WorkflowNotFound
+from headrace.errors import (
+    ConfigurationError,
+    DatabaseError,
+    HeadraceError,
+    JobNotFound,
+    UnknownOperation,
+    WorkflowNotFound,
+)
 from headrace.web.access import Caller, Role, require
+from headrace.web.sessions import safe_path
 
-SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 SAID = "headrace_said"
 """The cookie that carries a message over a redirection."""
 
@@ -38,25 +38,15 @@ def app_of(request: Request) -> Headrace:
     return app
 
 
-def _everywhere(role: Role) -> Callable[..., Caller]:
-    """For what concerns all tenants: those who are bound to one are refused."""
-    allowed = Depends(require(role))
-
-    def check(who: Caller = allowed) -> Caller:
-        if who.tenant is not None:
-            raise HTTPException(403, f'{who.name} sees only the jobs of tenant "{who.tenant}"')
-        return who
-
-    return check
-
-
 App = Annotated[Headrace, Depends(app_of)]
 Viewer = Annotated[Caller, Depends(require(Role.VIEWER))]
 Operator = Annotated[Caller, Depends(require(Role.OPERATOR))]
-Overseer = Annotated[Caller, Depends(_everywhere(Role.VIEWER))]
+Overseer = Annotated[Caller, Depends(require(Role.VIEWER, all_tenants=True))]
 """Sees what concerns all tenants."""
-Controller = Annotated[Caller, Depends(_everywhere(Role.OPERATOR))]
+Controller = Annotated[Caller, Depends(require(Role.OPERATOR, all_tenants=True))]
 """Changes what concerns all tenants."""
+Keeper = Annotated[Caller, Depends(require(Role.ADMIN, all_tenants=True))]
+"""Says who may do what."""
 
 
 def base_of(request: Request) -> str:
@@ -81,7 +71,7 @@ def _origin(request: Request) -> str:
     if came_from.netloc != request.headers.get("host") or not came_from.path.startswith(base_of(request) + "/"):
         return base_of(request) + "/"
     path = "/" + came_from.path.lstrip("/")
-    return path + (f"?{came_from.query}" if came_from.query else "")
+    return safe_path(path + (f"?{came_from.query}" if came_from.query else ""))
 
 
 def said_before(request: Request) -> dict[str, Any] | None:
@@ -93,20 +83,8 @@ def said_before(request: Request) -> dict[str, Any] | None:
     return said
 
 
-def _refuse_foreign(request: Request) -> None:
-    """Refuse a form that another site's page sends: browsers say where it comes from."""
-    site = request.headers.get("sec-fetch-site")
-    if site is None:  # an old browser, or none
-        origin = request.headers.get("origin")
-        own = origin is None or urlsplit(origin).netloc == request.headers.get("host")
-    else:
-        own = site in ("same-origin", "none")
-    if not own:
-        raise HTTPException(403, "this form was not sent from the dashboard")
-
-
 class PageRoute(APIRoute):
-    """A route of the dashboard: errors are pages, or messages on the page that the form was on; nothing is framed or cached."""
+    """A route of the dashboard: errors are pages, or messages on the page that the form was on; nothing is kept."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, inside what holds for every page."""
@@ -114,37 +92,43 @@ class PageRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             answer = await _answer(handle, request)
-            for name, value in SECURITY_HEADERS.items():
-                answer.headers.setdefault(name, value)
+            answer.headers.setdefault("Cache-Control", "no-store")
             return answer
 
         return guarded
 
 
 async def _answer(handle: Callable[[Request], Coroutine[Any, Any, Response]], request: Request) -> Response:
+    try:
+        return await handle(request)
+    except (HeadraceError, RequestValidationError) as error:
+        what = _words_of(error)
+        if request.method == "POST" and not isinstance(error, JobNotFound | WorkflowNotFound | DatabaseError):
+            return back(request, what, failed=True)
+        status, title = _status_of(error)
+    except HTTPException as error:
+        if error.status_code not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
+            raise
+        what, status = str(error.detail), error.status_code
+        title = "Not allowed" if status == HTTPStatus.FORBIDDEN else "Not found"
     from headrace.web.dashboard.rendering import error_page  # noqa: PLC0415 - rendering needs this module
 
-    try:
-        if request.method == "POST":
-            _refuse_foreign(request)
-        return await handle(request)
-    except (JobNotFound, WorkflowNotFound) as error:
-        return error_page(request, 404, "Not found", str(error))
-    except DatabaseError as error:
-        return error_page(request, 503, "The database cannot be used", str(error))
-    except HeadraceError as error:
-        if request.method == "POST":
-            return back(request, str(error), failed=True)
-        return error_page(
-            request, 404 if isinstance(error, ConfigurationError) else 409, "This cannot be shown", str(error)
-        )
-    except RequestValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
-        if request.method == "POST":
-            return back(request, wrong, failed=True)
-        return error_page(request, 422, "This address makes no sense", wrong)
-    except HTTPException as error:
-        if error.status_code in (403, 404):
-            title = "Not allowed" if error.status_code == 403 else "Not found"
-            return error_page(request, error.status_code, title, str(error.detail))
-        raise
+    return error_page(request, status, title, what)
+
+
+def _words_of(error: HeadraceError | RequestValidationError) -> str:
+    if isinstance(error, RequestValidationError):
+        return "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
+    return str(error)
+
+
+def _status_of(error: Exception) -> tuple[int, str]:
+    match error:
+        case JobNotFound() | WorkflowNotFound() | ConfigurationError() | UnknownOperation():
+            return HTTPStatus.NOT_FOUND, "Not found"
+        case DatabaseError():
+            return HTTPStatus.SERVICE_UNAVAILABLE, "The database cannot be used"
+        case RequestValidationError():
+            return HTTPStatus.UNPROCESSABLE_ENTITY, "This address makes no sense"
+        case _:
+            return HTTPStatus.CONFLICT, "This cannot be shown"

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
-from cron_descriptor import FormatError, MissingFieldError, Options, get_description
+from cron_descriptor import (  # type: ignore[import-untyped]
+    FormatError,
+    MissingFieldError,
+    Options,
+    get_description,
+)
 
 from headrace._schedule.cron import NICKNAMES
 from headrace._schedule.zones import read_zone
@@ -33,7 +38,7 @@ def cron_words(cron: str) -> str:
     options.use_24hour_time_format = True
     options.locale_code = "en_US"
     try:
-        return get_description(NICKNAMES.get(cron.strip().lower(), cron), options)
+        return str(get_description(NICKNAMES.get(cron.strip().lower(), cron), options))
     except (FormatError, MissingFieldError, ValueError, IndexError):
         return cron
 

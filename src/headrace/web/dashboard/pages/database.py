@@ -1,4 +1,4 @@
-"""Database: what is wrong with it, or about to be; what holds its horizon; its tables, indexes, partitions and slots."""
+"""Database: what is wrong with it, or about to be; what holds its horizon; tables, indexes, partitions and slots."""
 
 from __future__ import annotations
 

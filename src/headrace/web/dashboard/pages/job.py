@@ -9,11 +9,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
 
-from headrace.errors import JobNotFound
+from headrace.errors import JobNotFound, WorkflowNotFound
 from headrace.job import JobInfo
 from headrace.started import WorkflowInfo, WorkflowNode
 from headrace.web.access import Caller
-from headrace.web.dashboard.acting import acting_as
+from headrace.web.dashboard.drawing import parents_of
 from headrace.web.dashboard.hiding import restore_hidden
 from headrace.web.dashboard.life import life_of
 from headrace.web.dashboard.reading import read_arguments, read_duration
@@ -65,13 +65,17 @@ async def _family(
     if job.workflow_id is None or who.tenant is not None:
         return None, [], []
     workflow = app.workflow(job.workflow_id)
-    info = await workflow.info()
+    try:
+        info = await workflow.info()
+    except WorkflowNotFound:  # workflows are forgotten before the longest kept of their jobs
+        return None, [], []
     if info.total > MOST_NODES_LOOKED_AT:
         return info, [], []
     nodes = await workflow.nodes()
-    own = next((node for node in nodes if node.id == job.id), None)
-    before = [node for node in nodes if own is not None and node.id in own.parents and node.kind != "barrier"]
-    return info, before, [node for node in nodes if job.id in node.parents and node.kind != "barrier"]
+    parents = parents_of(nodes)
+    before = set(parents.get(job.id, ()))
+    after = [node for node in nodes if job.id in parents.get(node.id, ())]
+    return info, [node for node in nodes if node.id in before], after
 
 
 @router.post("/jobs/{job_id}/retry")
@@ -80,8 +84,7 @@ async def retry_job(
 ) -> Response:
     """Runs it again, or now."""
     await find_job(app, who, job_id)
-    with acting_as(who):
-        retried = await app.retry_jobs([job_id], from_start=from_start)
+    retried = await app.retry_jobs([job_id], from_start=from_start)
     return back(request, "The job will run again." if retried else "There is nothing to retry.", failed=not retried)
 
 
@@ -89,8 +92,7 @@ async def retry_job(
 async def cancel_job(request: Request, who: Operator, app: App, job_id: UUID, reason: Text = "") -> Response:
     """Cancels it."""
     await find_job(app, who, job_id)
-    with acting_as(who):
-        outcome = (await app.cancel_jobs([job_id], reason or "cancelled"))[job_id]
+    outcome = (await app.cancel_jobs([job_id], reason or "cancelled"))[job_id]
     said = {"cancelled": "The job is cancelled.", "requested": "The job runs, and is asked to stop."}
     return back(request, said.get(outcome, "The job has finished already."), failed=outcome not in said)
 
@@ -99,8 +101,7 @@ async def cancel_job(request: Request, who: Operator, app: App, job_id: UUID, re
 async def delete_job(request: Request, who: Operator, app: App, job_id: UUID) -> Response:
     """Deletes it."""
     await find_job(app, who, job_id)
-    with acting_as(who):
-        gone = await app.delete_jobs([job_id])
+    gone = await app.delete_jobs([job_id])
     if not gone:
         return back(request, "A job that runs cannot be deleted: cancel it first.", failed=True)
     return back(request, f"Job {job_id} is deleted.", to="/jobs")
@@ -124,17 +125,16 @@ async def apply_edit(
     """Retries it with other arguments, or enqueues a new one like it."""
     job = await find_job(app, who, job_id)
     given = restore_hidden(read_arguments(args), job.args)
-    with acting_as(who):
-        if how == "retry":
-            if job.task in app.tasks:
-                app.tasks[job.task].arguments.pack((), given)
-            retried = await app.retry_jobs([job_id], given)
-            said = "The job will run again with these arguments." if retried else "There is nothing to retry."
-            return back(request, said, to=f"/jobs/{job_id}", failed=not retried)
-        task = app.find_task(job.task).options(
-            delay=read_duration(delay) if delay.strip() else None, queue=queue.strip() or None, tenant=job.tenant,
-            priority=int(priority) if priority.strip() else None, tags=job.tags, metadata=job.metadata,
-            correlation_id=job.correlation_id,
-        )  # fmt: skip
-        made = await task.enqueue(**given)
+    if how == "retry":
+        if job.task in app.tasks:
+            app.tasks[job.task].arguments.pack((), given)
+        retried = await app.retry_jobs([job_id], given)
+        said = "The job will run again with these arguments." if retried else "There is nothing to retry."
+        return back(request, said, to=f"/jobs/{job_id}", failed=not retried)
+    task = app.find_task(job.task).options(
+        delay=read_duration(delay) if delay.strip() else None, queue=queue.strip() or None, tenant=job.tenant,
+        priority=int(priority) if priority.strip() else None, tags=job.tags, metadata=job.metadata,
+        correlation_id=job.correlation_id,
+    )  # fmt: skip
+    made = await task.enqueue(**given)
     return back(request, f"This is the new job; {job_id} was its model.", to=f"/jobs/{made.id}")

@@ -14,7 +14,6 @@ from fastapi.responses import JSONResponse
 
 from headrace.errors import ConfigurationError, FilterError
 from headrace.job import State
-from headrace.web.dashboard.acting import acting_as
 from headrace.web.dashboard.rendering import page
 from headrace.web.dashboard.requests import App, Operator, PageRoute, Viewer, back
 
@@ -38,9 +37,9 @@ async def list_jobs(
     request: Request,
     who: Viewer,
     app: App,
-    filter: str = "",
+    filter: str = "",  # noqa: A002 - the word
     after: str | None = None,
-    limit: int = PAGE,  # noqa: A002
+    limit: int = PAGE,
 ) -> Response:
     """Jobs that match."""
     found, problem = None, None
@@ -83,18 +82,17 @@ async def act_on_selected(
     ids = [each.id for each in await app.find_jobs(job or []) if who.tenant in (None, each.tenant)]
     if not ids:
         return back(request, "No job is chosen.", failed=True)
-    with acting_as(who):
-        match action:
-            case "retry":
-                done, said = len(await app.retry_jobs(ids)), "will run again"
-            case "cancel":
-                outcomes = await app.cancel_jobs(ids, reason or "cancelled")
-                done = sum(outcome in ("cancelled", "requested") for outcome in outcomes.values())
-                said = "are cancelled; those that run are asked to stop"
-            case "delete":
-                done, said = len(await app.delete_jobs(ids)), "are deleted"
-            case _:
-                raise ConfigurationError(f'there is no action "{action}" on jobs: retry, cancel or delete')
+    match action:
+        case "retry":
+            done, said = len(await app.retry_jobs(ids)), "will run again"
+        case "cancel":
+            outcomes = await app.cancel_jobs(ids, reason or "cancelled")
+            done = sum(outcome in ("cancelled", "requested") for outcome in outcomes.values())
+            said = "are cancelled; those that run are asked to stop"
+        case "delete":
+            done, said = len(await app.delete_jobs(ids)), "are deleted"
+        case _:
+            raise ConfigurationError(f'there is no action "{action}" on jobs: retry, cancel or delete')
     left = f" {len(ids) - done} others cannot be." if done < len(ids) else ""
     return back(request, f"{done} jobs {said}.{left}", failed=not done)
 

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Form, Request, Response
 
 from headrace.errors import ConfigurationError, UnknownLimit
 from headrace.limits import Ageing, Concurrency, FairShare, Limit, LimitInfo, Order, RateLimit
-from headrace.web.dashboard.acting import acting_as
 from headrace.web.dashboard.reading import read_duration, write_duration
 from headrace.web.dashboard.rendering import page
 from headrace.web.dashboard.requests import App, Controller, Overseer, PageRoute, back
@@ -43,10 +42,9 @@ async def create_limit(
     what, _, name = of.partition(":")
     if what not in ("queue", "task") or not name:
         raise ConfigurationError('a limit applies to "queue:NAME" or "task:NAME"')
-    with acting_as(who):
-        said = await app.limits.set(
-            limit, queue=name if what == "queue" else None, tasks=[name] if what == "task" else None
-        )
+    said = await app.limits.set(
+        limit, queue=name if what == "queue" else None, tasks=[name] if what == "task" else None
+    )
     return back(request, f'Limit "{said}" is set. Workers follow with their next claim.')
 
 
@@ -61,16 +59,14 @@ async def edit_limit(
         found.kind, bound=bound, per=read_duration(per or "1s"), burst=burst, key=found.key, name=found.name,
         settings=found.settings,
     )  # fmt: skip
-    with acting_as(who):
-        await app.limits.set(limit, queue=found.queue, tasks=found.tasks)
+    await app.limits.set(limit, queue=found.queue, tasks=found.tasks)
     return back(request, f'Limit "{name}" is changed. Workers follow with their next claim.')
 
 
 @router.post("/limits/{name:path}/remove")
 async def remove_limit(request: Request, who: Controller, app: App, name: str) -> Response:
     """Removes one."""
-    with acting_as(who):
-        await app.limits.remove(name)
+    await app.limits.remove(name)
     return back(request, f'Limit "{name}" is removed.')
 
 
@@ -79,8 +75,7 @@ async def force_breaker(
     request: Request, who: Controller, app: App, name: str, state: Annotated[Literal["open", "closed", ""], Form()] = ""
 ) -> Response:
     """Holds one open or closed, or lets it judge again."""
-    with acting_as(who):
-        await app.breakers.force(name, state or None)
+    await app.breakers.force(name, state or None)
     return back(request, f'Breaker "{name}" ' + (f"is held {state}." if state else "is closed, and judges again."))
 
 

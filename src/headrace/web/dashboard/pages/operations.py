@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request, Response
 
 from headrace.errors import ConfigurationError, FilterError
-from headrace.web.dashboard.acting import acting_as
 from headrace.web.dashboard.rendering import page
 from headrace.web.dashboard.requests import App, Operator, PageRoute, Viewer, back
 
@@ -66,8 +65,7 @@ async def start(
         settings["priority"] = int(priority)
     if reason.strip():
         settings["reason"] = reason.strip()
-    with acting_as(who):
-        started = await app.operations.start(wanted, action, by=who.name, tenant=who.tenant, **settings)  # type: ignore[arg-type]
+    started = await app.operations.start(wanted, action, by=who.name, tenant=who.tenant, **settings)  # type: ignore[arg-type]
     return back(request, "It begins in a few seconds; until then it can be undone.", to=f"/operations/{started.id}")
 
 
@@ -84,8 +82,7 @@ async def show_operation(request: Request, who: Viewer, app: App, operation_id: 
 @router.post("/operations/{operation_id}/cancel")
 async def cancel_operation(request: Request, who: Operator, app: App, operation_id: int) -> Response:
     """Stops it; what is done stays done."""
-    with acting_as(who):
-        found = await app.operations.cancel(operation_id, by=who.name, tenant=who.tenant)
+    found = await app.operations.cancel(operation_id, by=who.name, tenant=who.tenant)
     if found.state == "finished":
         return back(request, "It had finished already.", failed=True)
     return back(request, "Undone: no job was touched." if not found.done else f"Stopped, after {found.done:,} jobs.")

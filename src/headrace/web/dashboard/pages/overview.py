@@ -6,7 +6,7 @@ import asyncio
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastapi import APIRouter, Request, Response
 
@@ -16,7 +16,10 @@ from headrace.web.dashboard.rendering import page
 from headrace.web.dashboard.requests import App, Overseer, PageRoute
 
 if TYPE_CHECKING:
-    from headrace.history import Deploy, Series
+    from headrace.history import Deploy, Metric, Series
+
+Line: TypeAlias = "tuple[Metric, str, str, bool]"
+"""A metric, its label and colour, and whether what is below it is filled."""
 
 router = APIRouter(route_class=PageRoute)
 RANGES = {
@@ -24,7 +27,7 @@ RANGES = {
     "7d": timedelta(days=7), "30d": timedelta(days=30), "90d": timedelta(days=90),
 }  # fmt: skip
 DEFAULT_RANGE = "1h"
-_CHARTS = (
+_CHARTS: tuple[tuple[str, str, tuple[Line, ...]], ...] = (
     ("Throughput", "jobs", (("succeeded", "succeeded", "--succeeded", True), ("failed", "failed", "--failed", True))),
     ("Wait", "s", (("wait_p50", "p50", "--accent", False), ("wait_p95", "p95", "--running", False),
                    ("wait_p99", "p99", "--failed", False))),
@@ -50,21 +53,20 @@ async def overview(
     request: Request,
     who: Overseer,
     app: App,
-    range: str = DEFAULT_RANGE,
+    range: str = DEFAULT_RANGE,  # noqa: A002 - the word
     queue: str = "",
-    task: str = "",  # noqa: A002
+    task: str = "",
 ) -> Response:
     """The first page."""
     span = RANGES.get(range, RANGES[DEFAULT_RANGE])
     now = await app.now()
     only: dict[str, Any] = {"queue": queue or None, "task": task or None}
     metrics = [metric for _, _, lines in _CHARTS for metric, *_ in lines if not (task and metric in _OF_QUEUES)]
-    series, queues, workers, deploys, notes, before = await asyncio.gather(
+    series, queues, workers, deploys, before = await asyncio.gather(
         asyncio.gather(*(app.history.series(metric, since=span, until=now, **only) for metric in metrics)),
         app.list_queues(),
         app.list_workers(),
         app.history.deploys(since=now - span),
-        attention(app),
         _totals(app, now - span, span, only),
     )
     by_metric = {each.metric: each for each in series}
@@ -74,7 +76,7 @@ async def overview(
         queued=sum(each.queued for each in queues), running=sum(each.running for each in queues),
         all_counted=all(each.complete for each in queues), workers=workers,
         places=sum(worker.places for worker in workers if worker.state == "running"),
-        oldest=min((each.oldest_at for each in queues if each.oldest_at), default=None), notes=notes, before=before,
+        oldest=min((each.oldest_at for each in queues if each.oldest_at), default=None), notes=await attention(app, queues, workers), before=before,
         totals={name: by_metric[name].total for name in ("succeeded", "failed")}, queues=queues, queue=queue, task=task,
         tasks=app.task_names(), deploys=deploys, counted_until=series[0].counted_until,
     )  # fmt: skip
@@ -86,7 +88,8 @@ _OF_QUEUES = ("queued", "running", "scheduled")
 async def _totals(app: App, until: datetime, span: timedelta, only: dict[str, Any]) -> dict[str, float]:
     """What the same span before had."""
     found = await asyncio.gather(
-        *(app.history.series(metric, since=span, until=until, **only) for metric in ("succeeded", "failed"))
+        app.history.series("succeeded", since=span, until=until, **only),
+        app.history.series("failed", since=span, until=until, **only),
     )
     return {each.metric: each.total for each in found}
 
@@ -94,7 +97,7 @@ async def _totals(app: App, until: datetime, span: timedelta, only: dict[str, An
 def _chart(
     title: str,
     unit: str,
-    lines: tuple[tuple[str, str, str, bool], ...],
+    lines: tuple[Line, ...],
     found: dict[Any, Series],
     deploys: list[Deploy],
 ) -> Chart:

@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 
 from headrace.errors import UnknownQueue, did_you_mean
-from headrace.web.dashboard.acting import acting_as
 from headrace.web.dashboard.reading import read_bound, read_duration
 from headrace.web.dashboard.rendering import page
 from headrace.web.dashboard.requests import App, Controller, Overseer, PageRoute, back
@@ -46,16 +45,14 @@ async def show_queue(request: Request, who: Overseer, app: App, name: str) -> Re
 @router.post("/pause-all")
 async def pause_all(request: Request, who: Controller, app: App, reason: Text = "", lasts: Text = "") -> Response:
     """No worker claims anything."""
-    with acting_as(who):
-        await app.pause(reason=reason or None, until=read_duration(lasts) if lasts else None)
+    await app.pause(reason=reason or None, until=read_duration(lasts) if lasts else None)
     return back(request, "All queues are paused. Running jobs go on.")
 
 
 @router.post("/resume-all")
 async def resume_all(request: Request, who: Controller, app: App) -> Response:
     """Ends that."""
-    with acting_as(who):
-        await app.resume()
+    await app.resume()
     return back(request, "The pause of all queues has ended.")
 
 
@@ -64,16 +61,14 @@ async def pause_queue(
     request: Request, who: Controller, app: App, name: str, reason: Text = "", lasts: Text = ""
 ) -> Response:
     """No worker claims jobs of this queue."""
-    with acting_as(who):
-        await app.pause(name, reason=reason or None, until=read_duration(lasts) if lasts else None)
+    await app.pause(name, reason=reason or None, until=read_duration(lasts) if lasts else None)
     return back(request, f'Queue "{name}" is paused. Running jobs go on.')
 
 
 @router.post("/queues/{name:path}/resume")
 async def resume_queue(request: Request, who: Controller, app: App, name: str) -> Response:
     """Ends its pause."""
-    with acting_as(who):
-        lasted = await app.resume(name)
+    lasted = await app.resume(name)
     return back(request, f'Queue "{name}" goes on.' if lasted else f'Queue "{name}" was not paused.')
 
 
@@ -82,10 +77,9 @@ async def set_queue(
     request: Request, who: Controller, app: App, name: str, concurrency: Text = "", max_queued: Text = ""
 ) -> Response:
     """Changes its settings."""
-    with acting_as(who):
-        await app.set_queue(
-            name,
-            concurrency=read_bound(concurrency, "Places in each worker"),
-            max_queued=read_bound(max_queued, "Most queued jobs"),
-        )
+    await app.set_queue(
+        name,
+        concurrency=read_bound(concurrency, "Places in each worker"),
+        max_queued=read_bound(max_queued, "Most queued jobs"),
+    )
     return back(request, f'Queue "{name}" is changed. Workers follow within seconds.')

@@ -13,7 +13,6 @@ from headrace._schedule.rules import moments
 from headrace._schedule.zones import read_zone, zone_names
 from headrace.errors import HeadraceError
 from headrace.schedule import Upcoming, declare, options_of
-from headrace.web.dashboard.acting import acting_as
 from headrace.web.dashboard.hiding import restore_hidden
 from headrace.web.dashboard.reading import read_arguments, read_duration, read_time, write_duration
 from headrace.web.dashboard.rendering import page
@@ -98,8 +97,7 @@ async def create_schedule(
         kind=kind, rule=rule, timezone=timezone, args=args, queue=queue, priority=priority, catch_up=catch_up,
         overlap=overlap, jitter=jitter,
     )  # fmt: skip
-    with acting_as(who):
-        await app.schedules.create(name.strip(), task, **options)
+    await app.schedules.create(name.strip(), task, **options)
     return back(request, f'Schedule "{name}" is made.', to=f"/schedules/{name.strip()}")
 
 
@@ -110,7 +108,8 @@ async def edit_schedule(request: Request, who: Controller, app: App, name: str) 
     kind = "cron" if found.cron is not None else "every" if found.every is not None else "at"
     rule = found.cron or write_duration(found.every) or (found.at.isoformat(sep=" ") if found.at else "")
     filled = options_of(found) | {
-        "args": (await app.redactor()).args(found.task, found.args), "kind": kind, "rule": rule, "jitter": write_duration(found.jitter), "queue": found.queue or "",
+        "args": (await app.redactor()).args(found.task, found.args), "kind": kind, "rule": rule,
+        "jitter": write_duration(found.jitter), "queue": found.queue or "",
         "priority": "" if found.priority is None else found.priority,
     }  # fmt: skip
     path = f"/schedules/{name}/edit"
@@ -133,8 +132,7 @@ async def change_schedule(
     changed = {key: value for key, value in options.items() if found[key] != value}
     if not changed:
         return back(request, "Nothing is changed.", to=f"/schedules/{name}")
-    with acting_as(who):
-        await app.schedules.edit(name, by=who.name, **changed)
+    await app.schedules.edit(name, by=who.name, **changed)
     said = ", ".join(key.replace("_", " ") for key in changed)
     return back(request, f'Schedule "{name}" is changed: {said}.', to=f"/schedules/{name}")
 

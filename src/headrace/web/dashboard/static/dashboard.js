@@ -259,12 +259,14 @@
         return item;
       }));
     };
+    let wait;
+    const forget = () => { clearTimeout(wait); asked += 1; show([]); };
     const take = (word) => {
       const end = Math.max(word.end, filter.selectionStart);  // it may have been written on since they came
       filter.value = filter.value.slice(0, word.start) + word.text + filter.value.slice(end);
       const place = word.start + word.text.length;
       filter.setSelectionRange(place, place);
-      show([]);
+      forget();
       if (word.text.endsWith(":") || word.text.endsWith(".")) ask();
     };
     const ask = async () => {
@@ -272,11 +274,10 @@
       const answer = await fetch(`${filter.dataset.complete}?text=${encodeURIComponent(filter.value)}&position=${filter.selectionStart}`);
       if (mine === asked && answer.ok) show(await answer.json());
     };
-    let wait;
     const begun = (word) => word.text.toLowerCase().startsWith(filter.value.slice(word.start, filter.selectionStart).toLowerCase());
     filter.addEventListener("input", () => { clearTimeout(wait); show(found.filter(begun)); wait = setTimeout(ask, 120); });
     filter.addEventListener("focus", ask);
-    filter.addEventListener("blur", () => show([]));
+    filter.addEventListener("blur", forget);
     filter.addEventListener("keydown", (event) => {
       if (list.hidden) return;
       if (event.key === "ArrowDown" || event.key === "ArrowUp") {
@@ -286,7 +287,7 @@
         list.children[at].scrollIntoView({ block: "nearest" });
       } else if (event.key === "Tab" && found.length) { event.preventDefault(); take(found[Math.max(0, at)]); }
       else if (event.key === "Enter" && at >= 0) { event.preventDefault(); take(found[at]); }
-      else if (event.key === "Escape") { event.preventDefault(); event.stopPropagation(); show([]); }
+      else if (event.key === "Escape") { event.preventDefault(); event.stopPropagation(); forget(); }
     });
   }
 
@@ -329,7 +330,7 @@
         cursor: { points: { size: 6 }, sync: { key: "headrace" } }, legend: { live: true },
         scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.12 : 1] } },
         axes: [{ ...axis, size: 24, values: (_, moments) => moments.map(clock) }, { ...axis, size: 52, values: (_, values) => values.map(format) }],
-        series: [{ label: "", value: (_, at) => at == null ? "" : moment(at) }, ...series],
+        series: [{ label: "At", value: (_, at) => at == null ? "" : moment(at) }, ...series],
         hooks: { draw: [(chart) => marks(chart, plan.marks || [])] },
       };
       const chart = new window.uPlot(options, plan.data, holder);
@@ -417,10 +418,11 @@
 
   if ($("[data-live]")) {
     let heard = false;
-    const stream = new EventSource(`${base}/api/v1/live`);
+    const shownJobs = [...$$("[data-watch]").map((part) => part.dataset.watch), ...$$("[data-live] tr[data-id]").map((row) => row.dataset.id)];
+    const watched = shownJobs.filter((id) => UUID.test(id)).slice(0, 200).map((id) => `job=${id}`).join("&");
+    const stream = new EventSource(`${base}/api/v1/live${watched && `?${watched}`}`);
     stream.onopen = () => { heard = true; body.classList.add("live"); };
-    stream.onmessage = () => { stale = true; };
-    for (const kind of ["jobs", "queues", "workers", "schedules", "workflows", "operations", "change"]) stream.addEventListener(kind, () => { stale = true; });
+    for (const kind of ["change", "reset"]) stream.addEventListener(kind, () => { stale = true; });
     stream.onerror = () => { if (!heard) stream.close(); };
     setInterval(() => {
       const waited = Date.now() - last;

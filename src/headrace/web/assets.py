@@ -13,7 +13,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 _FOREVER = "public, max-age=31536000, immutable"
 _DIGEST_CHARS = 10
-_FOLDER = files("headrace.web.dashboard") / "static"
+_FOLDER = files("headrace.web") / "dashboard" / "static"
 
 router = APIRouter()
 
