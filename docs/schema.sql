@@ -880,7 +880,8 @@ begin
         left join headrace.job j on j.id = t.job_id
         left join lateral (
             select d.queue, d.task from headrace.job_history d
-            where j.id is null and d.id = t.job_id and d.finished_at >= t.finished_at limit 1) h on true
+            where j.id is null and d.id = t.job_id and d.finished_at >= t.finished_at
+              and d.finished_at >= low and d.finished_at < moment + interval '1 day' limit 1) h on true
         where coalesce(j.queue, h.queue) is not null
     ), base as materialized (
         select f.at, f.queue, f.task, f.what, f.wait, f.run, count(*) as n
@@ -1251,13 +1252,22 @@ CREATE FUNCTION headrace.error_place(error jsonb) RETURNS text
     AS $_$
 declare
     blocks text[] := string_to_array(error ->> 'traceback', 'Traceback (most recent call last)');
+    frames text[];
+    frame text;
+    path text;
     place text;
 begin
     -- Of a chain of exceptions the last one is what ended the attempt.
-    select regexp_replace(f.frame[1], '^.*[/\\](?=[^/\\]+[/\\][^/\\]+$)', '') || ' in ' || f.frame[2] into place
-    from regexp_matches(blocks[cardinality(blocks)], 'File "([^"\n]*)", line \d+, in ([^\n]*)', 'g') with ordinality as f (frame, n)
-    order by f.frame[1] ~ '[/\\](site|dist)-packages[/\\]|[/\\]lib[/\\]python\d|^<', f.n desc
-    limit 1;
+    frames := string_to_array(blocks[cardinality(blocks)], 'File "');
+    for i in reverse coalesce(cardinality(frames), 0) .. 2 loop
+        frame := split_part(frames[i], E'\n', 1);
+        continue when frame not like '%", line %, in %';
+        path := replace(split_part(frame, '"', 1), E'\\', '/');
+        if place is null or not (path ~ '/(site|dist)-packages/|/lib/python\d|^<') then
+            place := regexp_replace(path, '^.*/(?=[^/]+/[^/]+$)', '') || ' in ' || split_part(frame, ', in ', 2);
+            exit when not (path ~ '/(site|dist)-packages/|/lib/python\d|^<');
+        end if;
+    end loop;
     return place;
 end
 $_$;
@@ -2587,9 +2597,8 @@ CREATE FUNCTION headrace.roll_up(kind integer, period interval, margin interval,
 declare
     began constant timestamptz := clock_timestamp();
     moment constant timestamptz := coalesce(at_moment, began);
-    own constant bigint := pg_current_xact_id()::text::bigint;
-    here constant text := (select c.system_identifier from pg_control_system() c) || ' '
-                          || (select d.oid from pg_database d where d.datname = current_database());
+    own bigint;
+    here text;
     nothing constant pg_snapshot := '1:1:';
     oldest constant timestamptz := moment - interval '90 days';
     look record;
@@ -2598,10 +2607,15 @@ declare
     total bigint := 0;
     stride interval := '1 hour';
 begin
-    if not pg_try_advisory_xact_lock(headrace.lock_key(), 184) then
+    if (select l.looked_ats[kind] + period > moment from headrace.rollup_look l)
+       or not pg_try_advisory_xact_lock(headrace.lock_key(), 184) then
         return null;
     end if;
-    select l.source, l.looked_ats, l.began_at, l.began_with into look from headrace.rollup_look l for update;
+    -- Only who has the lock changes the row, so it is read without one.
+    select l.source, l.looked_ats, l.began_at, l.began_with into look from headrace.rollup_look l;
+    own := pg_current_xact_id()::text::bigint;
+    here := (select c.system_identifier from pg_control_system() c) || ' '
+            || (select d.oid from pg_database d where d.datname = current_database());
     if look.source is distinct from here then
         delete from headrace.rollup_seen;
         insert into headrace.rollup_seen (from_at, snapshot) values ('-infinity', pg_current_snapshot());
@@ -2736,7 +2750,8 @@ declare
     look record;
     seen integer;
 begin
-    if not pg_try_advisory_xact_lock(headrace.lock_key(), 185) then
+    if (select date_trunc('minute', moment, 'UTC') <= l.sampled_at from headrace.rollup_look l)
+       or not pg_try_advisory_xact_lock(headrace.lock_key(), 185) then
         return null;
     end if;
     select l.sampled_at, l.sample_took into look from headrace.rollup_look l;
@@ -3372,7 +3387,7 @@ CREATE TABLE headrace.alert (
 
 CREATE TABLE headrace.alert_look (
     only_row boolean DEFAULT true NOT NULL,
-    looked_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    next_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     CONSTRAINT alert_look_only_row_check CHECK (only_row)
 );
 
@@ -4267,6 +4282,10 @@ CREATE INDEX job_history_finished ON ONLY headrace.job_history USING btree (fini
 
 CREATE INDEX job_history_id ON ONLY headrace.job_history USING btree (id);
 
+CREATE INDEX job_history_which ON ONLY headrace.job_history USING brin (correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+
+CREATE INDEX job_history_long_correlation_id_workflow_id_idx ON ONLY headrace.job_history_long USING brin (correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+
 CREATE INDEX job_history_long_finished_at_idx ON ONLY headrace.job_history_long USING btree (finished_at);
 
 CREATE INDEX job_history_long_id_idx ON ONLY headrace.job_history_long USING btree (id);
@@ -4275,11 +4294,13 @@ CREATE INDEX job_history_unsuccessful ON ONLY headrace.job_history USING btree (
 
 CREATE INDEX job_history_long_state_finished_at_id_idx ON ONLY headrace.job_history_long USING btree (state, finished_at, id) WHERE (state <> 'succeeded'::headrace.job_state);
 
-CREATE INDEX job_history_where ON ONLY headrace.job_history USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+CREATE INDEX job_history_where ON ONLY headrace.job_history USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='300')) WITH (pages_per_range='64', autosummarize='on');
 
-CREATE INDEX job_history_long_task_queue_tenant_correlation_id_workflow__idx ON ONLY headrace.job_history_long USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+CREATE INDEX job_history_long_task_queue_tenant_idx ON ONLY headrace.job_history_long USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='300')) WITH (pages_per_range='64', autosummarize='on');
 
 CREATE INDEX job_history_long_task_state_finished_at_idx ON ONLY headrace.job_history_long USING btree (task, state, finished_at) WHERE bounded;
+
+CREATE INDEX job_history_normal_correlation_id_workflow_id_idx ON ONLY headrace.job_history_normal USING brin (correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
 
 CREATE INDEX job_history_normal_finished_at_idx ON ONLY headrace.job_history_normal USING btree (finished_at);
 
@@ -4287,9 +4308,11 @@ CREATE INDEX job_history_normal_id_idx ON ONLY headrace.job_history_normal USING
 
 CREATE INDEX job_history_normal_state_finished_at_id_idx ON ONLY headrace.job_history_normal USING btree (state, finished_at, id) WHERE (state <> 'succeeded'::headrace.job_state);
 
-CREATE INDEX job_history_normal_task_queue_tenant_correlation_id_workflo_idx ON ONLY headrace.job_history_normal USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+CREATE INDEX job_history_normal_task_queue_tenant_idx ON ONLY headrace.job_history_normal USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='300')) WITH (pages_per_range='64', autosummarize='on');
 
 CREATE INDEX job_history_normal_task_state_finished_at_idx ON ONLY headrace.job_history_normal USING btree (task, state, finished_at) WHERE bounded;
+
+CREATE INDEX job_history_short_correlation_id_workflow_id_idx ON ONLY headrace.job_history_short USING brin (correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
 
 CREATE INDEX job_history_short_finished_at_idx ON ONLY headrace.job_history_short USING btree (finished_at);
 
@@ -4297,7 +4320,7 @@ CREATE INDEX job_history_short_id_idx ON ONLY headrace.job_history_short USING b
 
 CREATE INDEX job_history_short_state_finished_at_id_idx ON ONLY headrace.job_history_short USING btree (state, finished_at, id) WHERE (state <> 'succeeded'::headrace.job_state);
 
-CREATE INDEX job_history_short_task_queue_tenant_correlation_id_workflow_idx ON ONLY headrace.job_history_short USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='1000'), correlation_id text_bloom_ops (n_distinct_per_range='4000'), workflow_id uuid_bloom_ops (n_distinct_per_range='1000')) WITH (pages_per_range='128', autosummarize='on');
+CREATE INDEX job_history_short_task_queue_tenant_idx ON ONLY headrace.job_history_short USING brin (task text_bloom_ops (n_distinct_per_range='64'), queue text_bloom_ops (n_distinct_per_range='32'), tenant text_bloom_ops (n_distinct_per_range='300')) WITH (pages_per_range='64', autosummarize='on');
 
 CREATE INDEX job_history_short_task_state_finished_at_idx ON ONLY headrace.job_history_short USING btree (task, state, finished_at) WHERE bounded;
 
@@ -4359,15 +4382,19 @@ ALTER INDEX headrace.audit_id ATTACH PARTITION headrace.audit_202612_id_idx;
 
 ALTER INDEX headrace.audit_targets ATTACH PARTITION headrace.audit_202612_targets_idx;
 
+ALTER INDEX headrace.job_history_which ATTACH PARTITION headrace.job_history_long_correlation_id_workflow_id_idx;
+
 ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_long_finished_at_idx;
 
 ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_long_id_idx;
 
 ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_history_long_state_finished_at_id_idx;
 
-ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_long_task_queue_tenant_correlation_id_workflow__idx;
+ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_long_task_queue_tenant_idx;
 
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_long_task_state_finished_at_idx;
+
+ALTER INDEX headrace.job_history_which ATTACH PARTITION headrace.job_history_normal_correlation_id_workflow_id_idx;
 
 ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_normal_finished_at_idx;
 
@@ -4375,9 +4402,11 @@ ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_normal
 
 ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_history_normal_state_finished_at_id_idx;
 
-ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_normal_task_queue_tenant_correlation_id_workflo_idx;
+ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_normal_task_queue_tenant_idx;
 
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_normal_task_state_finished_at_idx;
+
+ALTER INDEX headrace.job_history_which ATTACH PARTITION headrace.job_history_short_correlation_id_workflow_id_idx;
 
 ALTER INDEX headrace.job_history_finished ATTACH PARTITION headrace.job_history_short_finished_at_idx;
 
@@ -4385,7 +4414,7 @@ ALTER INDEX headrace.job_history_id ATTACH PARTITION headrace.job_history_short_
 
 ALTER INDEX headrace.job_history_unsuccessful ATTACH PARTITION headrace.job_history_short_state_finished_at_id_idx;
 
-ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_short_task_queue_tenant_correlation_id_workflow_idx;
+ALTER INDEX headrace.job_history_where ATTACH PARTITION headrace.job_history_short_task_queue_tenant_idx;
 
 ALTER INDEX headrace.job_history_bounded ATTACH PARTITION headrace.job_history_short_task_state_finished_at_idx;
 

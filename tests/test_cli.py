@@ -56,6 +56,8 @@ TABLES = (
     "workflow_node",
     "dependency",
     "workflow_change",
+    "pause",
+    "deploy",
     "operation",
 )
 LIST_KEYS = {
@@ -996,3 +998,46 @@ def test_what_is_asked_wrongly_of_schedules(here: Run, words: tuple[str, ...], m
     assert ran.status == 2, ran.out
     assert message in ran.message
     assert here("schedules", "list", "--json").json() == []
+
+
+# -- operating --
+
+
+def test_why_a_job_does_not_run(here: Run) -> None:
+    """Each reason and what is next, for people and for programs."""
+    job_id = enqueue(here, "greet", "name=Ada")
+    here("queues", "pause", "mail", "--reason", "the provider is down")
+    shown = here("why", job_id).out
+    assert f"job {job_id}  queued  greet in mail" in shown
+    assert re.search(r'why +queue "mail" is paused by \w+: the provider is down', shown)
+    assert re.search(r"next +it starts when somebody ends the pause", shown)
+    told = here("why", job_id, "--json").json()
+    assert (told["reasons"][0]["kind"], told["reasons"][0]["reason"]) == ("paused", "the provider is down")
+    assert told["next"]
+    here("queues", "resume", "mail")
+    missing = here("why", NOBODYS_ID)
+    assert (missing.status, NOBODYS_ID in missing.err) == (1, True)
+
+
+def test_the_doctor(here: Run) -> None:
+    """What is wrong comes with a remedy and exit status 1."""
+    enqueue(here, "greet", "name=Ada")
+    ran = here("doctor")
+    assert ran.status == 1
+    assert re.search(r'critical +no live worker serves queue "mail", in which 1 job waits', ran.out)
+    assert "→ headrace worker MODULE:APP --queue mail" in ran.out
+    findings = json.loads(here("doctor", "--json").out)
+    assert {"critical"} <= {finding["severity"] for finding in findings}
+    assert set(findings[0]) == {"severity", "check", "what", "detail", "remedy"}
+
+
+def test_the_history_and_deploys(here: Run) -> None:
+    """A metric over time; a deploy that is marked is listed."""
+    assert here("deploys", "mark", "v1.2").out == "deploy v1.2 is marked\n"
+    assert "v1.2" in here("deploys", "list").out
+    assert [one["label"] for one in here("deploys", "list", "--json").json()] == ["v1.2"]
+    series = here("history", "succeeded", "--since", "2h", "--json").json()
+    assert (series["metric"], series["step"], len(series["points"]) in (120, 121)) == ("succeeded", 60, True)
+    assert len(here("history", "wait_p95", "--queue", "mail", "--since", "10m").out.splitlines()) in (11, 12)
+    wrong = here("history", "speed")
+    assert (wrong.status, "Known: blocked, cancelled" in wrong.message) == (2, True)

@@ -196,7 +196,7 @@ class Arguments:
         try:
             return adapter.json_schema() | {"title": f"Arguments of {self.task_name}"}
         except PydanticInvalidForJsonSchema:
-            names = {name: {} for name in self._fields}
+            names: dict[str, Any] = {name: {} for name in self._fields}
             return {"type": "object", "title": f"Arguments of {self.task_name}", "properties": names}
 
     def _refuse_misread(self, values: dict[str, Any], packed: str) -> None:

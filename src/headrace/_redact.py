@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 from urllib.parse import quote, quote_plus
 
 from pydantic import BaseModel, RootModel, SecretBytes, SecretStr
@@ -93,7 +93,7 @@ class Secrets:
     def of(cls, parameters: Mapping[str, Any], returns: Any = None, names: Sequence[str] = ()) -> Secrets:
         """Read the annotations of a handler."""
         args = {(name, *path) for name, kind in parameters.items() for path in find_marks(kind)}
-        return cls(tuple(sorted(args)), tuple(sorted(set(find_marks(returns)))), tuple(names))
+        return cls(tuple(sorted(args)), tuple(sorted(set(find_marks(returns)))), tuple(map(_words, names)))
 
     def as_json(self) -> dict[str, Any] | None:
         """What is stored with the task; None where there is nothing."""
@@ -139,6 +139,21 @@ class Secrets:
     def redact_named(self, value: Any, texts: Texts | None = None) -> Any:
         """Anything else that is JSON, such as metadata: what has a secret name is hidden."""
         return _in_texts(_Walk(self.names).hide(value, ()), texts)
+
+    def hides(self, of: str, path: Path) -> bool:
+        """Whether what is at a path of the arguments ("args"), the result or anything else may not be shown.
+
+        Then it may not be searched for either: whoever can ask whether it begins with an "a" can read it.
+        """
+        pattern = strict(self.names)
+        if any(is_secret_name(pattern, part) for part in path):
+            return True
+        marks = _active(self.args if of == "args" else self.result if of == "result" else ())
+        for part in path:
+            if () in marks:
+                return True
+            marks = _below(marks, part) | _below(marks, None)
+        return () in marks
 
     def texts(self, args: Any) -> Texts:
         """What hides the secrets of these arguments in texts."""
@@ -189,6 +204,13 @@ class Redactor:
             secrets = secrets.joined(each)
         return secrets
 
+    def all(self) -> Secrets:
+        """What any task keeps secret."""
+        secrets = self._names
+        for each in (*self._stored.values(), *self._declared.values()):
+            secrets = secrets.joined(each)
+        return secrets
+
     def job(self, job: JobInfo) -> JobInfo:
         """A job as it may be shown."""
         secrets = self.of(job.task)
@@ -222,6 +244,33 @@ class Redactor:
     def schedule(self, schedule: Schedule) -> Schedule:
         """A schedule as it may be shown."""
         return dataclasses.replace(schedule, args=self.args(schedule.task, schedule.args))
+
+    def named(self, value: Any) -> Any:
+        """What belongs to no task, such as an event's payload, as it may be shown: by the names that any app has."""
+        secrets = self._names
+        for known in self._stored.values():
+            secrets = secrets.joined(Secrets(names=known.names))
+        return secrets.redact_named(value)
+
+    def is_hidden(
+        self, part: Literal["args", "result", "meta"], path: Sequence[str], tasks: Iterable[str] = ()
+    ) -> bool:
+        """Whether a part of jobs is secret, or has something secret in it: who may search it can find it out.
+
+        Args:
+            part: Of what: arguments, result, metadata.
+            path: Where in it.
+            tasks: Only of jobs of these tasks; none: of all.
+        """
+        wanted = set(tasks)
+        known = {**self._declared, **self._stored}
+        all_secrets = [self.of(task) for task in known if not wanted or task in wanted] or [self._names]
+        if any(is_secret_name(strict(secrets.names), name) for secrets in all_secrets for name in path):
+            return True
+        marks = {
+            mark for s in all_secrets for mark in (s.args if part == "args" else s.result if part == "result" else ())
+        }
+        return any(_overlap_of(tuple(path), mark) for mark in marks)
 
     def args(self, task: str, args: Any) -> Any:
         """A task's arguments as they may be shown: of a job, a schedule, a workflow's node."""
@@ -385,6 +434,15 @@ class _Walk:
                     waiting += items.values()
                 case list() | tuple() as items:
                     waiting += items
+
+
+def _overlap_of(path: Path, mark: Path) -> bool:
+    """Whether one is inside of the other."""
+    if not path or not mark:
+        return True
+    if mark[0] == ANY_DEPTH:
+        return _overlap_of(path, mark[1:]) or _overlap_of(path[1:], mark)
+    return mark[0] in (ANY_ITEM, path[0]) and _overlap_of(path[1:], mark[1:])
 
 
 def _active(marks: Iterable[Path]) -> frozenset[Path]:

@@ -29,6 +29,7 @@ from headrace.middleware import enqueueing
 from headrace.operations import Operations
 from headrace.search import Search
 from headrace.started import StartedWorkflow, WorkflowInfo, not_found, workflow_info
+from headrace.webhooks import Webhooks
 from headrace.workflow import as_workflow
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class Headrace(Declaring, Asking):
         )
         self.limits = Limits(self.database)
         self.breakers = Breakers(self.database)
-        self.search = Search(self.database)
+        self.search = Search(self.database, self.redactor)
+        self.webhooks = Webhooks(self)
         self.operations = Operations(self.database, self.search)
         self.history = History(self.database)
         self.audit = Audit(self.database)
@@ -114,7 +116,7 @@ class Headrace(Declaring, Asking):
         return Worker(self, **options)
 
     async def drain(self, **options: Any) -> None:
-        """Work off everything that is queued, here and now, and return: for tests and one-off commands."""
+        """Work off everything that is queued and not paused, here and now, and return: for tests and one-off commands."""
         await self._here()
         await self.worker(**({"heartbeat": "loop"} | options)).run_until_idle()
 

@@ -161,6 +161,10 @@ class Context:
         """Keep a line with the job: at most 1,000 lines of 4,000 characters for each attempt."""
         self._reporter.log(level, message)
 
+    def redact(self, text: str) -> str:
+        """A text without the secrets among the job's arguments: for what is said elsewhere than in logs and errors."""
+        return self._reporter.hide(text)
+
     def transaction(self, session: Any = None) -> FencedTransaction:
         """Commit the handler's writes and the job's success together, exactly once.
 
@@ -313,7 +317,7 @@ def is_running_here() -> bool:
 def hide_secrets(text: str) -> str:
     """A text without the secrets among the arguments of the job that runs here, if one does: for log lines."""
     context = _current.get(None)
-    return text if context is None else context._reporter.hide(text)  # noqa: SLF001
+    return text if context is None else context.redact(text)
 
 
 class Injected:

@@ -7,7 +7,8 @@
     │   ├── UnknownTask           no task of this name is registered
     │   ├── UnknownQueue          no registered task uses this queue
     │   └── UnknownSchedule       there is no schedule, or tenant of one, of this name
-    │   └── UnknownLimit          there is no limit of this name
+    │   ├── UnknownLimit          there is no limit of this name
+    │   └── UnknownWebhook        there is no webhook of this name
     ├── DatabaseError             the database cannot be used
     │   ├── DatabaseUnavailable   it does not answer, or refuses us
     │   │   └── AnswerLost        nobody knows whether these jobs were enqueued
@@ -32,6 +33,9 @@
     ├── StepError                 a durable step cannot be recorded, or cannot be what it was recorded as
     │   ├── StepsChanged          the handler asks for other steps than an earlier attempt recorded
     │   └── EventTimeout          the awaited event was not emitted in time (also a TimeoutError)
+    ├── WebhookError              a delivery of a webhook
+    │   ├── WebhookRefused        was not accepted, or may not be sent there
+    │   └── WebhookUntrusted      that was received is not to be trusted
     ├── AccessError               somebody is not let in, or there is no such user or key
     │   ├── SignInRefused         name and password, or the link, let nobody in
     │   │   └── TooManyTries      too many of them: again later
@@ -79,6 +83,10 @@ class UnknownSchedule(ConfigurationError):
 
 class UnknownLimit(ConfigurationError):
     """There is no limit, or no breaker, of this name."""
+
+
+class UnknownWebhook(ConfigurationError):
+    """There is no webhook of this name."""
 
 
 class DatabaseError(HeadraceError):
@@ -257,6 +265,18 @@ class StepsChanged(StepError):
 
 class EventTimeout(StepError, TimeoutError):
     """The awaited event was not emitted in time. Recorded: later attempts get it again, whatever was emitted since."""
+
+
+class WebhookError(HeadraceError):
+    """Something is wrong with a delivery of a webhook."""
+
+
+class WebhookRefused(WebhookError):
+    """A delivery was not accepted, or was not sent, since it may not go where its address leads."""
+
+
+class WebhookUntrusted(WebhookError):
+    """A delivery that was received was not sent by headrace, or not now."""
 
 
 class AccessError(HeadraceError):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from headrace._store.acting import acting_name
 from headrace.errors import ConfigurationError, did_you_mean
 from headrace.job import check_words
 
@@ -180,11 +181,11 @@ class History:
 
         Args:
             label: What was deployed: a version, a commit.
-            by: Who did it.
+            by: Who did it; None: who is `acting`.
             at: When; None: now.
         """
         check_words("label", label)
-        await (await self._database()).rows("mark_deploy", label=label, by=by, by_worker=False, at=at)
+        await (await self._database()).rows("mark_deploy", label=label, by=by or acting_name(), by_worker=False, at=at)
 
 
 async def _read(

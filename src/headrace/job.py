@@ -21,6 +21,7 @@ R = TypeVar("R")
 _SCOPES = ("unfinished", "queued")
 MAX_NAME_BYTES = {
     "task": 300, "schedule": 200, "queue": 200, "tenant": 200, "unique key": 1000, "step": 300, "event": 300,
+    "webhook": 200,
     "by": 200,
     "label": 200,
 }  # fmt: skip

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from uuid import UUID
 
 from headrace._filter.terms import Term, Value
+from headrace._store.recording import ACTIONS, look_at_nothing
+from headrace._store.recording import Action as RecordedAction
 from headrace.errors import ConfigurationError, FilterError, UnknownOperation, did_you_mean
 from headrace.filter import Filter
 from headrace.job import JobInfo, State, check_words
@@ -125,7 +127,7 @@ class Operations:
             FilterError: The filter cannot be read, or is empty.
             ConfigurationError: There is no such action.
         """
-        narrowed = _narrowed(filter, _check_action(action))
+        narrowed = _narrowed(await self._search.read(filter), _check_action(action))
         page = await self._search.jobs(narrowed, tenant=tenant, limit=SAMPLES)
         return Preview(filter=narrowed, estimate=await self._search.count(narrowed, tenant=tenant), samples=page.jobs)
 
@@ -170,7 +172,7 @@ class Operations:
             parameters |= {"ids": _listed(ids), "estimate": len(set(ids))}
         else:
             assert filter is not None
-            narrowed = _narrowed(filter, action)
+            narrowed = _narrowed(await self._search.read(filter), action)
             parameters["filter"] = str(narrowed)
             parameters["estimate"] = (await self._search.count(narrowed, tenant=tenant)).jobs
         number = await (await self._database()).value(
@@ -220,17 +222,34 @@ class Operations:
         return await self.get(operation, tenant=tenant)
 
 
+def _started(parameters: Any, _: Any, __: Any) -> dict[str, Any]:
+    said = {name: parameters[name] for name in ("action", "filter", "tenant", "estimate")}
+    said |= {"settings": json.loads(parameters["settings"]) or None, "ids": len(parameters["ids"] or ()) or None}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _number(_: Any, rows: Any) -> list[str]:
+    return [str(row[0]) for row in rows]
+
+
+ACTIONS["start_operation"] = RecordedAction(
+    "operation.start", "operation", _number, look_at_nothing, _started, looks_again=False
+)
+ACTIONS["cancel_operation"] = RecordedAction(
+    "operation.cancel", "operation", _number, look_at_nothing, looks_again=False
+)
+
+
 def _check_action(action: str) -> Action:
     if action not in get_args(Action):
         raise ConfigurationError(f'there is no action "{action}". {did_you_mean(action, get_args(Action))}')
     return action  # type: ignore[return-value]
 
 
-def _narrowed(wanted: Filter | str, action: Action) -> Filter:
+def _narrowed(parsed: Filter, action: Action) -> Filter:
     """The filter, in the states in which the action can be done."""
-    parsed = Filter.of(wanted)
     if not parsed.terms:
-        raise FilterError("an operation needs a filter; age>0s is all jobs", str(wanted), 0)
+        raise FilterError("an operation needs a filter; age>0s is all jobs", str(parsed), 0)
     states = Term("state", ":", tuple(Value(state.value) for state in _STATES[action]))
     return parsed if states in parsed.terms else Filter((*parsed.terms, states))
 

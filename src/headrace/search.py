@@ -21,12 +21,14 @@ from psycopg import sql
 
 from headrace._filter.completion import Completion, Known, complete
 from headrace._filter.scope import Scope
+from headrace._filter.secrecy import asks_for_parts, check_secrets
 from headrace._store.conditions import Conditions
 from headrace._store.searching import Look, OutOfTime, Place, ask
 from headrace.filter import Filter
 from headrace.job import JobInfo, State, job_info
 
 if TYPE_CHECKING:
+    from headrace._redact import Redactor
     from headrace._store.database import Database
 
 SEARCH_S = 1.5
@@ -39,6 +41,7 @@ COUNT_CAP = 10_000
 """Beyond it the number of jobs is estimated."""
 
 _COUNT_S = 0.4
+_SAMPLE = 5_000
 _FAILURES = (20_000, 2_000)
 """How many failed jobs are grouped; the second if there is no time for the first."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -142,8 +145,23 @@ class Failures(list[FailureGroup]):
 class Search:
     """Finding jobs: ``app.search``. With a tenant, nothing but that tenant's jobs is seen, whatever the filter says."""
 
-    def __init__(self, database: Callable[[], Awaitable[Database]]) -> None:
+    def __init__(
+        self, database: Callable[[], Awaitable[Database]], redactor: Callable[[], Awaitable[Redactor]]
+    ) -> None:
         self._database = database
+        self._redactor = redactor
+
+    async def read(self, filter: Filter | str) -> Filter:  # noqa: A002 - the word
+        """A filter that may be asked.
+
+        Raises:
+            FilterError: It cannot be read, or asks for what is secret.
+        """
+        text = str(filter)
+        parsed = Filter.parse(text)
+        if asks_for_parts(parsed):
+            check_secrets(parsed, text, (await self._redactor()).all())
+        return parsed
 
     async def jobs(
         self,
@@ -162,10 +180,10 @@ class Search:
             limit: How many; at most 1,000.
 
         Raises:
-            FilterError: The filter cannot be read.
+            FilterError: The filter cannot be read, or asks for what is secret.
             ConfigurationError: `after` is nothing that a page has.
         """
-        parsed = Filter.of(filter)
+        parsed = await self.read(filter)
         database = await self._database()
         place = Place.decode(after) if after is not None else Place(await database.value("read_clock"))
         look = Look(database, parsed, tenant, place)
@@ -179,7 +197,7 @@ class Search:
 
     async def count(self, filter: Filter | str = "", *, tenant: str | None = None) -> Estimate:  # noqa: A002
         """About how many jobs match: counted up to 10,000, beyond it what the database's statistics say."""
-        parsed = Filter.of(filter)
+        parsed = await self.read(filter)
         database = await self._database()
         scope = Scope.of(parsed, tenant)
         conditions = Conditions(database.schema, await database.value("read_clock"))
@@ -203,8 +221,25 @@ class Search:
                 return Estimate(jobs=counted, exact=True)
         except OutOfTime:
             pass
-        plan = (await ask(database, f"estimate_{name}", SEARCH_S, parts, conditions.parameters))[0]["QUERY PLAN"]
-        return Estimate(jobs=max(counted, int(plan[0]["Plan"]["Plan Rows"])), exact=False)
+        return Estimate(jobs=max(counted, await self._estimate(database, name, parts, conditions)), exact=False)
+
+    async def _estimate(
+        self, database: Database, name: str, parts: dict[str, sql.Composable], conditions: Conditions
+    ) -> int:
+        """What the statistics say; of what they know nothing about, as many as among the newest."""
+        rows = await ask(database, f"estimate_{name}", SEARCH_S, parts, conditions.parameters)
+        planned = int(rows[0]["QUERY PLAN"][0]["Plan"]["Plan Rows"])
+        if not conditions.opaque:
+            return planned
+        everything = await ask(database, f"estimate_{name}", SEARCH_S, {name: sql.SQL("true")}, {})
+        total = int(everything[0]["QUERY PLAN"][0]["Plan"]["Plan Rows"])
+        try:
+            (sample,) = await ask(
+                database, f"sample_{name}", _COUNT_S, parts, conditions.parameters | {"window": _SAMPLE}
+            )
+        except OutOfTime:
+            return planned
+        return round(total * int(sample["matching"]) / max(1, int(sample["jobs"])))
 
     async def failures(
         self,
@@ -220,7 +255,7 @@ class Search:
             tenant: Whose; None: everybody's.
             limit: How many groups.
         """
-        parsed = Filter.of(filter)
+        parsed = await self.read(filter)
         database = await self._database()
         now = await database.value("read_clock")
         conditions = Conditions(database.schema, now)

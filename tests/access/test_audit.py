@@ -13,7 +13,7 @@ import pytest
 
 from headrace import Concurrency, ConfigurationError, Headrace, Role, Secret, Workflow, acting
 from headrace._store import recording
-from headrace._store.acting import current_actor
+from headrace._store.acting import Actor, current_actor
 from headrace._store.recording import ACTIONS, MOST_STATES, MOST_TARGETS, took_effect
 from headrace.limits import Breaker
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 Entries = "Callable[..., Awaitable[Sequence[AuditEntry]]]"
-ALICE = {"source": "dashboard", "address": "192.0.2.7"}
+ALICE: dict[str, Any] = {"source": "dashboard", "address": "192.0.2.7"}
 HOUR = timedelta(hours=1)
 
 
@@ -128,6 +128,24 @@ async def on_access(app: Headrace, task: Any, tell: Callable[[str], None]) -> No
     await app.audit.keep(timedelta(days=365))
 
 
+async def on_operations(app: Headrace, task: Any, tell: Callable[[str], None]) -> None:
+    tell("operation.start")
+    operation = await app.operations.start("state:failed", "retry", by="alice")
+    tell("operation.cancel")
+    await app.operations.cancel(operation.id, by="alice")
+
+
+async def on_webhooks(app: Headrace, task: Any, tell: Callable[[str], None]) -> None:
+    tell("webhook.set")
+    await app.webhooks.set("shop", "https://shop.example/hooks", tasks=["*"])
+    tell("webhook.set")
+    await app.webhooks.set("shop", "https://shop.example/hooks", tasks=[])
+    tell("webhook.rotate")
+    await app.webhooks.rotate("shop")
+    tell("webhook.remove")
+    await app.webhooks.remove("shop")
+
+
 async def by_itself(app: Headrace, task: Any, tell: Callable[[str], None]) -> None:
     tell("operation.start")
     await app.audit.record("operation.start", "operation", ["7"], count=5_000, after={"filter": "state:failed"})
@@ -135,7 +153,7 @@ async def by_itself(app: Headrace, task: Any, tell: Callable[[str], None]) -> No
 
 @pytest.mark.parametrize(
     "act",
-    [on_jobs, on_queues, on_limits, on_schedules, on_workflows, on_access, by_itself],
+    [on_jobs, on_queues, on_limits, on_schedules, on_workflows, on_operations, on_access, on_webhooks, by_itself],
     ids=lambda act: act.__name__,
 )
 async def test_every_action_is_recorded(
@@ -158,7 +176,9 @@ async def test_every_action_there_is_has_been_tried(app: Headrace, task: Any, en
     """A statement that is added to those that are recorded is also tried here, or among the sign-ins."""
     tried: list[str] = []
     with acting("alice"):
-        for act in (on_jobs, on_queues, on_limits, on_schedules, on_workflows, on_access):
+        for act in (
+            on_jobs, on_queues, on_limits, on_schedules, on_workflows, on_operations, on_access, on_webhooks,
+        ):  # fmt: skip
             await act(app, task, tried.append)
     named = {action.name for action in ACTIONS.values() if isinstance(action.name, str)}
     assert named - set(tried) == {
@@ -231,8 +251,8 @@ async def test_who_acts_is_of_a_context(app: Headrace, task: Any, entries: Any) 
     assert {(entry.by, entry.targets[0]) for entry in await entries()} == {("alice", "a"), ("bob", "b")}
     with acting("alice"):
         with acting("bob"):
-            assert current_actor().by == "bob"
-        assert current_actor().by == "alice"
+            assert current_actor() == Actor("bob")
+        assert current_actor() == Actor("alice")
     assert current_actor() is None
 
 
@@ -350,7 +370,7 @@ async def recorded(database: str) -> str:
 def test_nothing_in_it_can_be_changed(recorded: str, statement: str) -> None:
     """Not even by whoever owns the tables, and not by way of a partition."""
     with psycopg.connect(recorded, autocommit=True) as conn:
-        (partition,) = conn.execute("select tableoid::regclass::text from headrace.audit").fetchone()
+        ((partition,),) = conn.execute("select tableoid::regclass::text from headrace.audit").fetchall()
         for table in ("headrace.audit", partition):
             with pytest.raises(psycopg.Error, match="only added to"):
                 conn.execute(statement.replace("headrace.audit", table))

@@ -11,19 +11,29 @@ import importlib
 import io
 import json
 import logging
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+import sentry_sdk
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from sentry_sdk.transport import Transport
 
-from headrace import acting
+from headrace import Role, acting
 from headrace._worker.log_lines import LogLines
 from headrace.cli import main
+from headrace.observe import sentry, traces
+from headrace.observe.logs import configure
+from headrace.web import web_app
 from tests.access import canary_app as canaries
+from tests.access.web import client, pages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,6 +56,9 @@ class World:
         app: The app.
         jobs: The ids of its jobs, by task.
         logs: What the worker wrote.
+        json_logs: The same as JSON.
+        spans: What OpenTelemetry would have sent.
+        events: What Sentry would have sent.
     """
 
     app: Headrace
@@ -53,6 +66,9 @@ class World:
     url: str
     jobs: dict[str, str] = field(default_factory=dict)
     logs: str = ""
+    json_logs: str = ""
+    spans: list[str] = field(default_factory=list)
+    events: list[Any] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -61,18 +77,34 @@ async def world(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Worl
     monkeypatch.setenv("HEADRACE_URL", url)
     sys.modules.pop("tests.access.canary_app", None)
     module = importlib.import_module("tests.access.canary_app")
-    stream = io.StringIO()
+    stream, json_stream = io.StringIO(), io.StringIO()
+    handlers = logging.getLogger().handlers[:]
+    configure(stream=json_stream)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(LogLines("worker"))
     logging.getLogger().addHandler(handler)
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    traces.instrument(module.app, provider)
+    world = World(module.app, module, url)
+
+    class Catch(Transport):
+        """Keeps what would be sent."""
+
+        def capture_envelope(self, envelope: Any) -> None:
+            world.events.extend(item.payload.json for item in envelope.items)
+
+    sentry_sdk.init(dsn="http://key@127.0.0.1:9/1", transport=Catch)
+    sentry.instrument(module.app)
     try:
-        async with module.app as app:
-            world = World(app, module, url)
+        async with module.app:
             await plant(world)
-            world.logs = stream.getvalue()
+            world.logs, world.json_logs = stream.getvalue(), json_stream.getvalue()
+            world.spans = [span.to_json() for span in exporter.get_finished_spans()]
             yield world
     finally:
-        logging.getLogger().removeHandler(handler)
+        logging.getLogger().handlers[:] = handlers
+        sentry_sdk.init()
 
 
 async def plant(world: World) -> None:
@@ -104,6 +136,21 @@ async def worker_logs(world: World) -> str:
     return world.logs
 
 
+async def json_logs(world: World) -> str:
+    """The same for machines."""
+    return world.json_logs
+
+
+async def spans(world: World) -> str:
+    """Traces."""
+    return "\n".join(world.spans)
+
+
+async def events(world: World) -> str:
+    """Errors, and what handlers logged before them."""
+    return repr(world.events)
+
+
 async def stored_texts(world: World) -> str:
     """What is stored of what handlers said, and the audit log."""
     with psycopg.connect(world.url) as conn:
@@ -129,11 +176,31 @@ async def audit_entries(world: World) -> str:
     return repr(await world.app.audit.list(limit=1000))
 
 
+async def web_answers(world: World) -> str:
+    """Everything that the API and the dashboard let an administrator look at."""
+    web = web_app(world.app)
+    key = await world.app.access.create_key("canaries", role=Role.ADMIN)
+    names = [*world.jobs.values(), "nightly", "charge", "default", "paid"]
+    said = []
+    async with client(web, headers={"authorization": f"Bearer {key}"}) as caller:
+        for path in pages(web, names):
+            answer = await caller.get(path, headers={"accept": "text/html" if "/api/" not in path else "*/*"})
+            assert answer.status_code < 500, path
+            if found_in(answer.text):
+                said.append(f"{path}: {found_in(answer.text)}")
+            said += re.findall(r"\[redacted\]", answer.text)
+    return "\n".join(said)
+
+
 SOURCES: dict[str, Callable[[World], Awaitable[str]]] = {
     "worker logs": worker_logs,
+    "JSON logs": json_logs,
+    "spans": spans,
+    "Sentry's events": events,
     "stored texts": stored_texts,
     "redacted jobs": redacted_jobs,
     "audit": audit_entries,
+    "API and dashboard": web_answers,
 }
 
 COMMANDS = [

@@ -13,7 +13,15 @@ import pytest
 
 from headrace import Headrace, InvalidPassword, Role, SignInRefused, TooManyTries, UnknownUser
 from headrace._access import passwords, tokens
-from headrace.access import ABSOLUTE, IDLE, TRIES_OF_ADDRESS, TRIES_OF_NAME, TRIES_OF_NAME_AND_ADDRESS, _network
+from headrace.access import (
+    ABSOLUTE,
+    IDLE,
+    TRIES_OF_ADDRESS,
+    TRIES_OF_NAME,
+    TRIES_OF_NAME_AND_ADDRESS,
+    Identity,
+    _network,
+)
 from headrace.errors import ConfigurationError
 from headrace.web import web_app
 from headrace.web.gate import COOKIE
@@ -102,7 +110,7 @@ async def test_signing_out_everywhere_ends_every_session_of_that_user(web: FastA
 async def test_another_password_and_removal_end_sessions(app: Headrace, alice: None, act: Callable[..., Any]) -> None:
     """From the next request on."""
     token = await app.access.sign_in("alice", PASSWORD, ADDRESS)
-    assert (await app.access.check_session(token)).name == "alice"
+    assert await app.access.check_session(token) == Identity("alice", Role.OPERATOR, None)
     await act(app.access)
     assert await app.access.check_session(token) is None
     with pytest.raises(SignInRefused):
@@ -279,7 +287,12 @@ async def test_whether_a_name_exists_does_not_show(
     verified: list[str] = []
     hasher = passwords._hasher()
     verify = hasher.verify_and_update
-    monkeypatch.setattr(hasher, "verify_and_update", lambda given, kept: verified.append(kept) or verify(given, kept))
+
+    def count(given: str, kept: str) -> Any:
+        verified.append(kept)
+        return verify(given, kept)
+
+    monkeypatch.setattr(hasher, "verify_and_update", count)
     texts = set()
     async with client(web) as browser:
         for name in ("alice", "new", "nobody", "x" * 500, ""):
@@ -304,7 +317,12 @@ def test_comparisons_take_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None
     """By the function that is made for it, also where there is nothing to compare with; and empty matches nothing."""
     compared: list[tuple[bytes, bytes]] = []
     original = hmac.compare_digest
-    monkeypatch.setattr(tokens.hmac, "compare_digest", lambda a, b: compared.append((a, b)) or original(a, b))
+
+    def count(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return original(one, other)
+
+    monkeypatch.setattr("headrace._access.tokens.hmac.compare_digest", count)
     key, _ = tokens.new_key()
     assert tokens.matches(key, tokens.digest(key))
     assert not tokens.matches(key, tokens.digest("other"))
@@ -364,7 +382,7 @@ async def test_a_link_lets_one_choose_a_password_once(web: FastAPI, app: Headrac
         fields["password"] = PASSWORD
         assert (await browser.post("/login/first", data=fields, headers=OURS)).status_code == 303
         who = await app.access.check_session(browser.cookies[COOKIE])
-        assert (who.name, who.role, who.tenant) == ("bob", Role.VIEWER, "acme")
+        assert who == Identity("bob", Role.VIEWER, "acme")
         assert (await browser.post("/login/first", data=fields, headers=OURS)).status_code == 422
         assert (await browser.get("/login/first", params={"token": token})).status_code == 404
     assert token not in repr(await entries())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 ADDRESS = "192.0.2.1"
 HOST = "jobs.example"
+NOBODY_S = str(UUID(int=7))
 OURS = {"sec-fetch-site": "same-origin"}
+ENDLESS = re.compile(r"/(live|stream)\b")
+"""Answers that go on until the caller leaves."""
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 
 
@@ -53,9 +56,18 @@ def operations(web: FastAPI) -> Iterator[Operation]:
     for route in iter_route_contexts(web.routes):
         if route.path is None or not route.methods:
             continue
-        path = re.sub(r"\{[^}]*\}", str(UUID(int=7)), route.path)
+        path = re.sub(r"\{[^}]*\}", NOBODY_S, route.path)
         for method in sorted(route.methods):
             yield Operation(method, path, _role(getattr(route, "dependant", None)))
+
+
+def pages(web: FastAPI, names: Iterable[str]) -> Iterator[str]:
+    """The paths of everything that can be looked at, with each of these names in the place of a parameter."""
+    for route in iter_route_contexts(web.routes):
+        if route.path is None or "GET" not in (route.methods or ()) or ENDLESS.search(route.path):
+            continue
+        for name in names if "{" in route.path else [""]:
+            yield re.sub(r"\{[^}]*\}", name, route.path)
 
 
 def _role(dependant: Any) -> Role | None:

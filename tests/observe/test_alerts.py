@@ -10,6 +10,7 @@ from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from aiosmtpd.controller import Controller
 
@@ -33,9 +34,10 @@ from tests.observe.commands import free_port
 from tests.worker.helpers import until, working
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from headrace._store.database import Database
+    from tests.observe.commands import Command
     from tests.worker.helpers import Tables
 
 OFTEN = timedelta(seconds=0.05)
@@ -278,7 +280,7 @@ async def test_what_a_destination_refuses_is_sent_again(
         await until(lambda: hook.refused and mailbox.got, "one refuses, one takes it")
         await until(lambda: tables.value("select count(*) from headrace.alert_message") == 1, "only that is left")
         hook.refuses = False
-        tables.rows("update headrace.alert_message set next_at = now()")  # instead of 30 seconds
+        tables.rows("update headrace.alert_message set next_at = now()")  # instead of a minute
         await until(lambda: hook.got, "it takes it")
         await until(lambda: tables.value("select count(*) from headrace.alert_message") == 0, "nothing is left")
     assert len(mailbox.got) == 1
@@ -340,6 +342,24 @@ async def test_a_dead_worker_is_noticed(app: Headrace, tables: Tables) -> None:
     found = await DeadWorker().find(await _seen(app))
     assert len(found) == 1
     assert "on mill (pid 77)" in found[0].detail
+
+
+@pytest.mark.process
+async def test_a_worker_that_is_killed_is_noticed(app: Headrace, start: Callable[..., Command], tables: Tables) -> None:
+    """Though its guardian hands its jobs back and ends its lease at once; one that is told to stop is not dead."""
+    worker = start("worker", "tests.observe.sample_app:app", "--log-format", "json")
+    pid = await until(lambda: tables.value("select pid from headrace.worker"), "it has its lease", 60)
+    psutil.Process(pid).kill()
+    await until(
+        lambda: tables.value("select count(*) from headrace.lost_worker where pid = %s", pid), "it is noted", 60
+    )
+    await until(lambda: tables.value("select pid from headrace.worker where pid <> %s", pid), "another one starts", 60)
+    worker.close()
+    assert tables.value("select count(*) from headrace.lost_worker") == 1
+    (found,) = await DeadWorker().find(await _seen(app))
+    assert f"(pid {pid})" in found.detail
+    for line in worker.lines:
+        json.loads(line)
 
 
 async def test_failures_are_counted_by_task(app: Headrace) -> None:

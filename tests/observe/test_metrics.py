@@ -13,9 +13,13 @@ from httpx import ASGITransport, AsyncClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from headrace import Concurrency, Context, Headrace, Retry, Rollout, Snooze
+from headrace.errors import DatabaseUnavailable
+from headrace.observe import vitals
 from headrace.observe.database_metrics import MOST_NAMES, OTHER, database_registry
 from headrace.observe.metrics import WorkerMetrics, expose, metrics_router, render
 from headrace.observe.vitals import CachedVitals
+from headrace.web import web_app
+from headrace.web.access import Role
 from tests.observe.commands import free_port
 from tests.worker.helpers import until, working
 
@@ -247,3 +251,46 @@ async def test_the_router_answers_for_the_database_and_rollouts(app: Headrace, m
         if up:
             assert value(samples(answer.text), "headrace_rollout_calls_total", trigger="match", mode="direct") == 1
     await away.close()
+
+
+async def test_what_is_dear_is_asked_seldom(app: Headrace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that took a second is not repeated for 50; nor is one that failed."""
+    clock, asked = [0.0], 0
+
+    async def slow(_: object) -> object:
+        nonlocal asked
+        asked += 1
+        clock[0] += 1.0
+        if asked == 2:
+            raise DatabaseUnavailable("it took too long")
+        return object()
+
+    monkeypatch.setattr(vitals, "read_vitals", slow)
+    monkeypatch.setattr(vitals.time, "monotonic", lambda: clock[0])
+    cached, database = CachedVitals(), await app.database()
+    first = await cached.read(database)
+    clock[0] += 49.9
+    assert await cached.read(database) is first
+    clock[0] += 0.2
+    with pytest.raises(DatabaseUnavailable):
+        await cached.read(database)
+    clock[0] += 49.9
+    with pytest.raises(DatabaseUnavailable):
+        await cached.read(database)
+    assert asked == 2
+    clock[0] += 0.2
+    assert await cached.read(database) is not first
+    assert asked == 3
+
+
+async def test_serve_has_them_for_who_may_look(app: Headrace) -> None:
+    """Under /metrics, with a viewer's key of all tenants; for nobody else."""
+    web = web_app(app)
+    key = await app.access.create_key("prometheus", role=Role.VIEWER)
+    of_acme = await app.access.create_key("acme", role=Role.VIEWER, tenant="acme")
+    async with AsyncClient(transport=ASGITransport(web), base_url="http://test") as client:
+        assert (await client.get("/metrics")).status_code == 401
+        answer = await client.get("/metrics", headers={"Authorization": f"Bearer {key}"})
+        assert value(samples(answer.text), "headrace_database_up") == 1
+        refused = await client.get("/metrics", headers={"Authorization": f"Bearer {of_acme}"})
+        assert refused.status_code == 403

@@ -76,7 +76,7 @@ def words() -> st.SearchStrategy[str]:
 def terms(draw: st.DrawFn) -> Term:
     """Any term."""
     key = draw(st.sampled_from(list(KEYS.values())))
-    path = tuple(draw(st.lists(st.sampled_from(PARTS), max_size=2))) if key.paths else ()
+    path = tuple(draw(st.lists(st.sampled_from(PARTS), min_size=not key.whole, max_size=2))) if key.paths else ()
     kind = Kind.JSON if path else key.kind
     operator = draw(st.sampled_from(operators_of(key, path)))
     check = checker(key, path, operator)
@@ -242,8 +242,10 @@ def given_number(given: Value) -> Decimal | None:
 
 def json_fits(operator: str, given: Value, value: Any) -> bool:  # noqa: PLR0911 - a table
     """Of a JSON value."""
+    if operator == ":" and given == Value("*"):
+        return value is not None
     text, number = json_text(value), given_number(given)
-    if text is None:
+    if text is None or isinstance(value, dict | list):
         return False
     if operator == "~":
         return lower(given.text) in lower(text)

@@ -215,7 +215,7 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
     }
     assert viewer.one("select headrace.failure_of(error, task) from headrace.job_history where id = %s", [job])
     assert executable(viewer) == {
-        "uuid7_floor", "uuid7_floor_of", "lane_of", "rate_ahead", "find_args", "failure_of", "error_place",
+        "uuid7_floor", "uuid7_floor_of", "lane_of", "rate_ahead", "secret_names", "shown_text", "find_args", "failure_of", "error_place",
     }  # fmt: skip
     assert allowed(viewer, "insert, update, delete, truncate") == set()
     with pytest.raises(NO_RIGHT):
@@ -266,7 +266,7 @@ def test_nobody_changes_the_audit_log(store: Store, role: Callable[[str], Store]
     ):
         with pytest.raises(NO_RIGHT):
             acting.ask(statement)
-    entry = {"by": "b", "source": "api", "address": None, "action": "x.y", "kind": "x", "targets": [], "count": 0,
+    entry: dict[str, Any] = {"by": "b", "source": "api", "address": None, "action": "x.y", "kind": "x", "targets": [], "count": 0,
              "before": None, "after": None}  # fmt: skip
     if access == "viewer":
         with pytest.raises(NO_RIGHT):

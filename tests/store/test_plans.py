@@ -47,20 +47,21 @@ READS_EVERYTHING = {
     "list_schedules": "what is next of all tenants",
 }
 SMALL = {
-    "beat_workers", "copy_jobs", "create_partitions", "create_partitions_now", "drain_worker", "drop_partition", "end_lease", "has_lease",
+    "beat_workers", "copy_jobs", "create_partitions", "create_partitions_now", "drain_worker", "drop_partition", "end_lease", "lose_lease", "has_lease",
     "list_beats", "list_objects", "list_partitions", "list_queue_settings", "list_workers", "list_writers", "read_backend_pid", "read_clock", "read_instance",
     "register_queues", "register_tasks", "register_worker", "set_queue", "declare_schedules", "delete_schedule", "write_schedule",
-    "record_alerts", "take_alert_look", "take_alert_messages", "delete_alert_message", "list_alerts", "register_limits", "list_limits", "list_breakers", "list_pauses", "prune_gates", "set_limit", "remove_limit", "force_breaker",
+    "record_alerts", "take_alert_look", "postpone_alert_look", "take_alert_messages", "delete_alert_message", "list_alerts", "register_limits", "list_limits", "list_breakers", "list_pauses", "prune_gates", "set_limit", "remove_limit", "force_breaker",
     "pause_queue", "resume_queue", "lock_migrations", "has_version_table", "create_version_table", "record_version", "read_version",
     "list_checksums", "read_functions_checksum", "list_function_bodies", "read_identity", "has_role", "has_database",
     "take_operation", "give_back_operation", "fail_operation", "start_operation", "cancel_operation", "list_operations", "bound_time",
-    "estimate_open", "estimate_finished",
+    "estimate_open", "estimate_finished", "estimate_unfinished",
     "mark_deploy", "read_look", "inspect_server", "inspect_transactions", "inspect_slots", "inspect_tables", "inspect_indexes",
     "inspect_partitions", "list_secrets", "list_audit", "record_audit", "drop_audit_partitions", "set_audit_age", "look_at_instance", "look_at_limit",
     "look_at_queue", "look_at_key", "look_at_user", "insert_key", "find_key", "touch_key", "list_keys", "revoke_key", "insert_user",
     "find_user", "list_users", "has_users", "set_password", "rehash_password", "delete_user", "insert_session", "find_session",
     "touch_session", "delete_session", "delete_sessions", "insert_link", "find_link", "use_link", "count_tries", "forget_tries",
-    "prune_access",
+    "prune_access", "list_webhooks", "set_webhook", "rotate_webhook", "remove_webhook", "disable_webhook", "find_webhook",
+    "look_at_webhook", "enqueue_deliveries",
 }  # fmt: skip
 """These read none of the large tables; drop_partition has a test of its own."""
 
@@ -330,6 +331,8 @@ SEARCHES: list[tuple[str, str, Parameters, set[str]]] = [
     ("search_open", "", NEWEST, {"job_pkey"}),
     ("search_open", "state:queued task:task1", NEWEST, {"job_pkey"}),
     ("pick_open", "state:queued", NEWEST, {"job_pkey"}),
+    ("sample_open", "args.n=1", {"window": 5000}, {"job_pkey"}),
+    ("sample_finished", "error~x", {"window": 5000}, {"job_history(finished_at)"}),
     ("bound_open", "", NEWEST | {"window": 20000}, {"job_pkey"}),
     ("search_finished", "", IN_HISTORY, {"job_history(finished_at)"}),
     ("search_finished", "task:task1", IN_HISTORY, {"job_history(finished_at)"}),
@@ -380,6 +383,15 @@ def test_a_busy_key_is_not_read(large: Large, places: int) -> None:
     scans = large.plans.of(query("claim_limited_jobs", "headrace"), LIMITED | {"places": [places]})
     assert sum(scan.rows_seen for scan in scans if scan.table == "job") < 4 * LIMITED["most_lanes"] + 5 * places
     assert max(scan.rows_seen for scan in scans if scan.table == "job") > 1
+
+
+def test_why_reads_a_bounded_number_of_jobs(large: Large) -> None:
+    """However long the line, it reads a few times its bound of it, and of everything else what belongs to the job."""
+    last = max(large.queued)
+    scans = large.plans.of(query("explain_job", "headrace"), why(last))
+    read = sum(scan.rows_seen for scan in scans if scan.table == "job")
+    assert 100 < read < 16 * 100 + 1000  # and those that run, before the first that waits
+    assert sum(scan.rows_seen for scan in scans if scan.table not in (None, "job")) < 100
 
 
 def test_every_statement_has_a_plan_test() -> None:

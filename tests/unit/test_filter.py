@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace._filter.completion import Known, complete
@@ -22,7 +22,8 @@ from tests.store.filters import terms
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-@given(st.lists(terms(), max_size=6))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(terms(), max_size=4))
 def test_what_is_written_is_read_again(made: list[Term]) -> None:
     """Any filter's text gives the same filter, and the same text, whatever its values are."""
     written = str(Filter(tuple(made)))

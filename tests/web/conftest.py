@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from conftest import DatabaseServer
 
-KEPT = ("instance", "schema_version")
+KEPT = ("instance", "schema_version", "audit", "rollup_look")
 ADMIN = Caller(name="ann", role=Role.ADMIN, tenant=None, address="127.0.0.1")
 OPERATOR = replace(ADMIN, name="otto", role=Role.OPERATOR)
 VIEWER = replace(ADMIN, name="vera", role=Role.VIEWER)
@@ -72,8 +72,8 @@ async def app(url: str) -> AsyncIterator[Headrace]:
 
 @pytest.fixture
 def web(app: Headrace) -> FastAPI:
-    """Its web application."""
-    return web_app(app)
+    """Its web application, which lets in whoever is on this machine."""
+    return web_app(app, local=True)
 
 
 @pytest.fixture

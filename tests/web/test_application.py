@@ -9,11 +9,14 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from headrace import ConfigurationError, Headrace
+from headrace.access import Role
 from headrace.web import web_app
 from headrace.web.serving import Serving, outermost, refuse_strangers
 from tests.web.conftest import http_client
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import httpx
     from fastapi import FastAPI
 
@@ -42,7 +45,7 @@ async def test_this_machine_is_served(app: Headrace, host: str) -> None:
 
 async def test_names_that_lead_here_are_refused(app: Headrace) -> None:
     """A page whose name was made to lead to 127.0.0.1 is no page of ours (DNS rebinding)."""
-    served = outermost(web_app(app), Serving(target="x:y"))
+    served = outermost(web_app(app, local=True), Serving(target="x:y"))
     async with http_client(served) as client:
         assert (await client.get("queues")).status_code == 200
         assert (await client.get("queues", headers={"Host": "evil.example"})).status_code == 400
@@ -59,15 +62,18 @@ async def test_pages_of_other_origins_change_nothing(client: httpx.AsyncClient) 
 
 
 async def test_cors_is_closed_unless_it_is_opened(app: Headrace, client: httpx.AsyncClient) -> None:
-    """No other origin's page may read; one that is named may, and may act."""
+    """No other origin's page may read; one that is named may, and may act with a key."""
     origin = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
     closed = await client.options("jobs", headers=origin)
     assert "access-control-allow-origin" not in closed.headers
     assert "access-control-allow-origin" not in (await client.get("queues", headers=origin)).headers
-    async with http_client(web_app(app, cors_origins=["https://shop.example"])) as opened:
+    async with http_client(web_app(app, local=True, cors_origins=["https://shop.example"])) as opened:
         asked = await opened.options("jobs", headers=origin)
         assert asked.headers["access-control-allow-origin"] == "https://shop.example"
-        assert (await opened.post("resume", headers={"Origin": "https://shop.example"})).status_code == 200
+        key = {"Authorization": f"Bearer {await app.access.create_key('page', role=Role.OPERATOR)}"}
+        acted = await opened.post("resume", headers={"Origin": "https://shop.example"} | key)
+        assert (acted.status_code, acted.headers["access-control-allow-origin"]) == (200, "https://shop.example")
+        assert (await opened.post("resume", headers={"Origin": "https://shop.example"})).status_code == 403
         assert (await opened.post("resume", headers={"Origin": "https://evil.example"})).status_code == 403
 
 
@@ -75,13 +81,13 @@ async def test_large_bodies_are_refused(app: Headrace) -> None:
     """A body over the limit is 413, whether it says its length or not, and is not read to its end."""
     sent = 0
 
-    async def stream():  # type: ignore[no-untyped-def]
+    async def stream() -> AsyncIterator[bytes]:
         nonlocal sent
         for _ in range(100):
             sent += 1
             yield b" " * 100
 
-    async with http_client(web_app(app, max_body_bytes=1000)) as client:
+    async with http_client(web_app(app, local=True, max_body_bytes=1000)) as client:
         declared = await client.post("jobs", content=b" " * 1001, headers={"Content-Type": "application/json"})
         streamed = await client.post("jobs", content=stream(), headers={"Content-Type": "application/json"})
         for answer in (declared, streamed):
@@ -109,7 +115,7 @@ async def test_what_is_no_json(client: httpx.AsyncClient, body: str) -> None:
 
 async def test_mounted_under_a_path(app: Headrace) -> None:
     """Below another path all is the same: links lead there, and errors are problems."""
-    outer = Starlette(routes=[Mount("/admin/jobs", web_app(app))])
+    outer = Starlette(routes=[Mount("/admin/jobs", web_app(app, local=True))])
     async with http_client(outer) as client:
         client.base_url = "http://localhost/admin/jobs/api/v1/"
         answer = await client.post("jobs", json={"task": "add", "args": {"a": 1}})
@@ -123,7 +129,7 @@ async def test_mounted_under_a_path(app: Headrace) -> None:
 
 async def test_the_database_is_away(url: str) -> None:
     """Without a database the answer is 503, and says when to come again."""
-    async with http_client(web_app(Headrace("postgresql://x:y@127.0.0.1:1/none"))) as client:
+    async with http_client(web_app(Headrace("postgresql://x:y@127.0.0.1:1/none"), local=True)) as client:
         answer = await client.get("queues")
     assert (answer.status_code, answer.headers["content-type"]) == (503, PROBLEM)
     assert int(answer.headers["retry-after"]) > 0

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 def serving(url: str, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server, and its address."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "headrace", "serve", "tests.cli_app:app", "--port", "0", *options],
+        [sys.executable, "-m", "headrace", "serve", "tests.cli_app:app", "--port", "0", "--no-login", *options],
         env=os.environ | {"HEADRACE_URL": url}, cwd=ROOT, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -74,8 +74,8 @@ def test_a_worker_beside_it(database: str) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--host", "0.0.0.0"], "can be reached from other machines"),
-        (["--host", "192.0.2.1"], "can be reached from other machines"),
+        (["--host", "0.0.0.0"], "there is nobody who may sign in"),
+        (["--host", "192.0.2.1", "--no-login"], "nobody would have to sign in"),
         (["--prefix", "a b"], "is no path"),
     ],
 )

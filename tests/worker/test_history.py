@@ -98,7 +98,9 @@ async def test_counts_while_workers_are_killed(
 async def fill(tables: Tables, step: str, span: timedelta, each: timedelta) -> None:
     """A count and a histogram for each of so many spans before NOW."""
     tables.rows("update headrace.rollup_look set began_at = %s", NOW - 90 * DAY)
-    begin = NOW.replace(minute=0, second=0) if step != "day" else NOW.replace(hour=0, minute=0, second=0)
+    begin = {"minute": NOW.replace(second=0), "hour": NOW.replace(minute=0, second=0)}.get(
+        step, NOW.replace(hour=0, minute=0, second=0)
+    )
     tables.rows(
         """insert into headrace.rollup
            select %s, 2, t, '', '', 1, 1, 0, 0, 0, 0, headrace.tally('{21}', '{1}'), headrace.tally('{}', '{}')
@@ -150,7 +152,7 @@ async def test_questions_that_make_no_sense(app: Headrace) -> None:
     for options in ({"step": timedelta(seconds=90)}, {"since": NOW, "until": NOW - HOUR}, {"since": datetime(2026, 1, 1)},  # noqa: DTZ001
                     {"since": 90 * DAY, "step": MINUTE}):  # fmt: skip
         with pytest.raises(ConfigurationError):
-            await app.history.series("failed", **options)  # type: ignore[arg-type]
+            await app.history.series("failed", **options)
     assert len(METRICS) == len(set(METRICS)) == 18
 
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from headrace._app.opening import Opening
+from headrace._store.acting import acting_name
 from headrace._store.foreign import SyncForeign, adapt, is_async
 from headrace._store.sql import query
 from headrace.context import is_running_here
@@ -186,7 +187,7 @@ class Asking(Opening):
             queue: Which; None: all of them.
             reason: Kept with the pause.
             until: When it ends by itself; None: when somebody resumes it.
-            by: Who pauses it, kept with it.
+            by: Who pauses it, kept with it; None: who is `acting`.
         """
         await (await self._here()).database.rows(
             "pause_queue",
@@ -194,7 +195,7 @@ class Asking(Opening):
             reason=reason,
             until=until if isinstance(until, datetime) else None,
             for_s=until.total_seconds() if isinstance(until, timedelta) else None,
-            by=by,
+            by=by or acting_name(),
         )
 
     async def resume(self, queue: str | None = None) -> bool:

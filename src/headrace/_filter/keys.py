@@ -53,6 +53,7 @@ class Key:
         means: For people.
         paths: Whether a path may follow: ``args.customer``.
         final: Whether only finished jobs have it.
+        whole: Whether it can be asked for without a path.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Key:
     means: str
     paths: bool = False
     final: bool = False
+    whole: bool = True
 
 
 KEYS = {
@@ -83,8 +85,8 @@ KEYS = {
         Key("finished", Kind.MOMENT, "when it finished", final=True),
         Key("age", Kind.DURATION, "the time since it was enqueued"),
         Key("took", Kind.DURATION, "the time from its last claim to its end", final=True),
-        Key("args", Kind.JSON, "its arguments", paths=True),
-        Key("meta", Kind.JSON, "its metadata", paths=True),
+        Key("args", Kind.JSON, "its arguments", paths=True, whole=False),
+        Key("meta", Kind.JSON, "its metadata", paths=True, whole=False),
         Key("result", Kind.JSON, "what its handler returned", paths=True, final=True),
         Key("error", Kind.ERROR, "why its last attempt failed: type and message", paths=True, final=True),
         Key("failure", Kind.FAILURE, "the group of failures that it belongs to", final=True),

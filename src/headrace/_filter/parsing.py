@@ -117,6 +117,8 @@ class Parser:
                 raise self._error(self._at, f'"{key.name}" has no parts: write {key.name}{IS}…')
             self._at += 1
             path.append(self._part())
+        if not path and not key.whole:
+            raise self._error(self._at, f'"{key.name}" needs the name of a part: {key.name}.customer=42')
         return tuple(path)
 
     def _part(self) -> str:

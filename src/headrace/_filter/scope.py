@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headrace._filter.keys import EQUALS, IS
+from headrace._filter.keys import COMPARISONS, EQUALS, IS
+from headrace._filter.values import Span, moment_span, read_moment
 from headrace.job import State
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from headrace._filter.terms import Term
     from headrace.filter import Filter
 
 _SPARSE = frozenset({"task", "queue", "tenant", "correlation", "workflow"})
@@ -23,11 +27,13 @@ class Scope:
         states: The states in which matching jobs can be.
         sparse: Whether the history's summaries tell where matching jobs are not.
         by_id: Whether their ids are given.
+        times: The terms that say between which moments they finished, or were enqueued.
     """
 
     states: frozenset[State]
     sparse: bool
     by_id: bool
+    times: tuple[Term, ...]
 
     @classmethod
     def of(cls, wanted: Filter, tenant: str | None) -> Scope:
@@ -45,7 +51,29 @@ class Scope:
             if not term.negated and term.operator in (IS, EQUALS)
             and not (term.operator == IS and any(value.is_pattern for value in term.values))
         }  # fmt: skip
-        return cls(frozenset(states), bool(exact & _SPARSE) or tenant is not None, "id" in exact)
+        times = tuple(
+            term
+            for term in wanted.terms
+            if term.key in ("finished", "created") and not term.negated and len(term.values) == 1
+        )
+        return cls(frozenset(states), bool(exact & _SPARSE) or tenant is not None, "id" in exact, times)
+
+    def finished_after(self, now: datetime) -> datetime | None:
+        """A moment before which none of them finished: nobody finishes before being enqueued."""
+        starts = [self._span(term, now).start for term in self.times]
+        return max((start for start in starts if start is not None), default=None)
+
+    def finished_before(self, now: datetime) -> datetime:
+        """A moment after which none of them finished that are in the history of now."""
+        ends = [self._span(term, now).end for term in self.times if term.key == "finished"]
+        return min((end for end in ends if end is not None), default=now)
+
+    def _span(self, term: Term, now: datetime) -> Span[datetime]:
+        text = term.values[0].text
+        if term.operator not in COMPARISONS:
+            return moment_span(text, now)
+        moment = read_moment(text, now)
+        return Span(moment.start, None) if term.operator.startswith(">") else Span(None, moment.end)
 
     @property
     def open(self) -> bool:

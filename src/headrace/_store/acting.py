@@ -63,6 +63,12 @@ def current_actor() -> Actor | None:
     return _actor.get()
 
 
+def acting_name() -> str | None:
+    """The name of who acts here, if somebody has said so."""
+    actor = current_actor()
+    return None if actor is None else actor.by
+
+
 def process_owner() -> str:
     """user@host, as far as the system knows."""
     try:

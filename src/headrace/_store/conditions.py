@@ -68,16 +68,22 @@ class Conditions:
 
     Attributes:
         parameters: What has to be sent with them.
+        opaque: Whether statistics know nothing of some of them: of what is within JSON, and of parts of texts.
     """
 
     def __init__(self, schema: str, now: datetime) -> None:
         self._schema = schema
         self._now = now
         self.parameters: dict[str, Any] = {}
+        self.opaque = False
 
     def of(self, wanted: Filter, tenant: str | None, *, finished: bool) -> Fragment:
         """That a row of the history, or of the unfinished jobs, matches, and is the tenant's if there is one."""
         columns = _FINISHED if finished else _OPEN
+        self.opaque = any(
+            term.operator == CONTAINS or term.of.kind in (Kind.JSON, Kind.ERROR, Kind.FAILURE) or term.key == "tag"
+            for term in wanted.terms
+        )
         conditions = [self._term(term, columns) for term in wanted.terms]
         if tenant is not None:
             conditions.insert(0, _sql("j.tenant = {}::text", self._given(tenant)))
@@ -213,7 +219,10 @@ class Conditions:
         return _sql("({} #> {}::text[])", column, self._given(list(path)))
 
     def _is_json(self, term: Term, value: Fragment) -> Fragment:
-        text = _sql("({} #>> '{{}}')", value)
+        # Objects and lists have no text: there may be something secret in them.
+        text = _sql(
+            "case when jsonb_typeof({}) in ('string', 'number', 'boolean') then {} #>> '{{}}' end", value, value
+        )
         if term.operator == CONTAINS:
             return self._contains(term.values, text)
         if term.operator in COMPARISONS:
@@ -223,12 +232,14 @@ class Conditions:
     def _equals_json(self, value: Fragment, text: Fragment, operator: str, given: Value) -> Fragment:
         if given.quoted:
             return _sql("{} = to_jsonb({}::text)", value, self._given(given.text))
+        if operator == IS and not given.quoted and given.text == "*":
+            return _sql("jsonb_typeof({}) <> 'null'", value)
         if operator == IS and given.is_pattern:
-            return _sql("{} like {}::text", text, self._given(_pattern(given.text)))
+            return _sql("({}) like {}::text", text, self._given(_pattern(given.text)))
         if (number := read.json_number(given.text)) is None:
-            return _sql("{} = {}::text", text, self._given(given.text))
+            return _sql("({}) = {}::text", text, self._given(given.text))
         return _sql(
-            "case jsonb_typeof({}) when 'number' then {}::numeric = {}::numeric else {} = {}::text end",
+            "case jsonb_typeof({}) when 'number' then {}::numeric = {}::numeric else ({}) = {}::text end",
             value, value, self._given(number), text, self._given(given.text),
         )  # fmt: skip
 
@@ -237,7 +248,7 @@ class Conditions:
         if number is not None:
             compared = self._compare(_sql("{}::numeric", value), operator, number, "numeric")
             return _sql("case when jsonb_typeof({}) = 'number' then {} end", value, compared)
-        compared = self._compare(_sql('{} collate "C"', text), operator, given.text, "text")
+        compared = self._compare(_sql('({}) collate "C"', text), operator, given.text, "text")
         return _sql("case when jsonb_typeof({}) = 'string' then {} end", value, compared)
 
     def _is_error(self, term: Term, error: Fragment) -> Fragment:

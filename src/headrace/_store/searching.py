@@ -37,11 +37,22 @@ if TYPE_CHECKING:
     from headrace.filter import Filter
 
 OPEN_WINDOWS = (20_000, 1_000_000)
+WHOLE = 2_000_000
+"""So many unfinished jobs are read from end to end, by several processes, sooner than by an index."""
+
 FINISHED_WINDOWS = (20_000, 200_000, 1_000_000)
 """Rows; the last is repeated. The first takes milliseconds, and finds a page of whatever is not rare."""
 
 FIRST_DAYS = 1
 """Where the history's summaries help, the windows behind the first are days, twice as many each time."""
+
+SPARSE_S = 0.6
+"""If they take longer than this, the summaries do not help."""
+
+ANY_WAY = {"seqscan": "on", "indexscan": "on"}
+FROM_END_TO_END = {"seqscan": "on", "indexscan": "off"}
+BY_SUMMARIES = {"seqscan": "off", "indexscan": "off"}
+"""How a statement may find its rows. The planner has no idea of the summaries' worth, nor of where rare rows are."""
 
 NEWEST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 OLDEST_ID = "00000000-0000-0000-0000-000000000000"
@@ -133,14 +144,16 @@ class Look:
         self._conditions = Conditions(database.schema, place.as_of)
         self._open = self._conditions.of(wanted, tenant, finished=False)
         self._finished = self._conditions.of(wanted, tenant, finished=True)
-        self._sparse = self._scope.sparse
+        self._sparse = self._scope.sparse and not self._scope.rare_states
         self._windows = 0
         self._days = FIRST_DAYS
         self.place: Place | None = place
         self.rows = 0
         self.back_to: datetime | None = None
+        self._until = min(self._scope.finished_before(place.as_of), place.as_of)
+        self._since = self._scope.finished_after(place.as_of)
         if place.finished_at is None and not self._scope.open:
-            self.place = place.in_history(place.as_of)
+            self.place = place.in_history(self._until)
         if self.place is not None and self.place.finished_at is not None and not self._scope.finished:
             self.place = None
 
@@ -165,12 +178,12 @@ class Look:
 
     async def _look_at_open(self, place: Place, limit: int, over_at: float) -> list[dict[str, Any]]:
         window = OPEN_WINDOWS[min(self._windows, len(OPEN_WINDOWS) - 1)]
-        bound = (
-            None if self._scope.by_id else await self._bound("bound_open", over_at, before_id=place.id, window=window)
-        )
+        whole = self._scope.by_id or (self._windows > 0 and await self._is_small())
+        bound = None if whole else await self._bound("bound_open", over_at, before_id=place.id, window=window)
         rows = await self._ask(
             self._names[0], over_at, {"open": self._open, "finished": self._finished}, as_of=place.as_of,
             until=place.as_of + timedelta(days=1), before_id=place.id, down_to_id=bound or OLDEST_ID, limit=limit,
+            way=FROM_END_TO_END if whole and not self._scope.by_id else ANY_WAY,
         )  # fmt: skip
         self._looked(window)
         if len(rows) == limit:
@@ -179,7 +192,7 @@ class Look:
             self.place = dataclasses.replace(place, id=bound)
         else:
             self._windows = 0
-            self.place = place.in_history(place.as_of) if self._scope.finished else None
+            self.place = place.in_history(self._until) if self._scope.finished else None
         return rows
 
     async def _look_at_finished(
@@ -189,13 +202,20 @@ class Look:
         bases: list[sql.Composable] = [
             sql.SQL("j.state = {}").format(sql.Literal(state.value)) for state in self._scope.rare_states
         ] or [sql.SQL("true")]
+        by_days = self._sparse and self._windows > 0
+        if by_days:
+            over_at = min(over_at, time.monotonic() + SPARSE_S)
         bound = await self._finished_bound(finished_at, bases, window, over_at)
+        if self._since is not None and (bound is None or bound < self._since):
+            bound, ends = self._since, True
+        else:
+            ends = bound is None
         found: list[dict[str, Any]] = []
         for base in bases:
             finished = sql.SQL("{} and {}").format(base, self._finished)
             found += await self._ask(
                 self._names[1], over_at, {"finished": finished}, before=finished_at, before_id=place.id,
-                down_to=bound or _EVER, limit=limit,
+                down_to=bound or _EVER, limit=limit, way=BY_SUMMARIES if by_days else ANY_WAY,
             )  # fmt: skip
         found.sort(key=lambda row: (row["finished_at"], row["id"]), reverse=True)
         rows = found[:limit]
@@ -203,7 +223,7 @@ class Look:
         if len(rows) == limit:
             self.place = place.in_history(rows[-1]["finished_at"], rows[-1]["id"])
         else:
-            self.place = place.in_history(bound, OLDEST_ID) if bound is not None else None
+            self.place = place.in_history(bound, OLDEST_ID) if bound is not None and not ends else None
         self.back_to = self.place.finished_at if self.place else datetime.fromtimestamp(0, UTC)
         return rows
 
@@ -223,6 +243,9 @@ class Look:
         ]
         return max((bound for bound in bounds if bound is not None), default=None)
 
+    async def _is_small(self) -> bool:
+        return bool(0 <= await self._database.value("estimate_unfinished") <= WHOLE)
+
     def _looked(self, window: int) -> None:
         self.rows += window
         self._windows += 1
@@ -230,19 +253,23 @@ class Look:
     # -- statements --
 
     async def _bound(self, name: str, over_at: float, *, base: sql.Composable | None = None, **parameters: Any) -> Any:
-        rows = await self._ask(name, over_at, {"base": base} if base is not None else {}, **parameters)
+        rows = await self._ask(name, over_at, {"base": base} if base is not None else {}, way=ANY_WAY, **parameters)
         return next(iter(rows[0].values())) if rows else None
 
     async def _ask(
-        self, name: str, over_at: float, parts: dict[str, sql.Composable], **parameters: Any
+        self, name: str, over_at: float, parts: dict[str, sql.Composable], *, way: dict[str, str], **parameters: Any
     ) -> list[dict[str, Any]]:
-        return await ask(
-            self._database, name, over_at - time.monotonic(), parts, self._conditions.parameters | parameters
-        )
+        seconds = over_at - time.monotonic()
+        return await ask(self._database, name, seconds, parts, self._conditions.parameters | parameters, way)
 
 
 async def ask(
-    database: Database, name: str, seconds: float, parts: dict[str, sql.Composable], parameters: dict[str, Any]
+    database: Database,
+    name: str,
+    seconds: float,
+    parts: dict[str, sql.Composable],
+    parameters: dict[str, Any],
+    way: dict[str, str] = ANY_WAY,
 ) -> list[dict[str, Any]]:
     """The rows of queries/NAME.sql with these parts put in.
 
@@ -257,7 +284,7 @@ async def ask(
         conn.cursor(row_factory=dict_row) as cursor,
     ):
         try:
-            await cursor.execute(query("bound_time", database.schema), {"timeout_ms": str(timeout_ms)})
+            await cursor.execute(query("bound_time", database.schema), {"timeout_ms": str(timeout_ms)} | way)
             await cursor.execute(statement, parameters)
             return await cursor.fetchall()
         except psycopg.errors.QueryCanceled as error:

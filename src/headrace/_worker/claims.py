@@ -356,7 +356,7 @@ class Claims:
 def _timed(row: tuple[Any, ...]) -> Attempt:
     """An attempt that knows its wait, the last column."""
     attempt = Attempt(row[:COLUMNS])
-    attempt.wait_s = max(0.0, row[COLUMNS] or 0.0)  # null: it came while the statement ran
+    attempt.wait_s = max(0.0, row[COLUMNS] or 0.0)  # null: it has only just come
     return attempt
 
 

@@ -27,6 +27,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, LiteralString
 
 import psutil
@@ -35,6 +36,7 @@ import psycopg
 from headrace._store.connect import connection_parameters
 from headrace._store.sql import query
 from headrace._worker.attempt import Settle
+from headrace._worker.log_lines import HANDED_ON
 from headrace._worker.settles import settle_parameters
 
 MARGIN = 0.15
@@ -108,9 +110,7 @@ class Guardian:
     def _kill_worker(self) -> None:
         self.outage = not self.lease_lost and time.monotonic() - self.last_tick < self.settings.stall_s
         why = "lost its lease" if self.lease_lost else "could not renew its lease in time"
-        sys.stderr.write(
-            f"headrace guardian: worker {self.settings.worker_id} (pid {self.settings.pid}) {why}; ending its process\n"
-        )
+        _complain(f"worker {self.settings.worker_id} (pid {self.settings.pid}) {why}; ending its process")
         with suppress(ProcessLookupError):
             if self.settings.owns_group:
                 os.killpg(self.settings.pid, signal.SIGKILL)
@@ -175,9 +175,9 @@ class Guardian:
             except psycopg.Error as error:
                 reason = " ".join(str(error).split())
                 time.sleep(_LOOK_S)
-        sys.stderr.write(
-            f"headrace guardian: could not reach the database for dead worker {self.settings.worker_id} ({reason}); "
-            "its jobs are taken back when its lease lapses\n"
+        _complain(
+            f"could not reach the database for dead worker {self.settings.worker_id} ({reason}); "
+            "its jobs are taken back when its lease lapses"
         )
 
     def _return_jobs(self, conn: psycopg.Connection) -> None:
@@ -187,7 +187,7 @@ class Guardian:
             )
         if self.outage:
             conn.execute(self._query("hand_back_unheld"), {"worker_id": self.settings.worker_id, "held": []})
-        conn.execute(self._query("end_lease"), {"worker_id": self.settings.worker_id, "beat": None})
+        conn.execute(self._query("lose_lease"), {"worker_id": self.settings.worker_id})
         rescue = {"poison_limit": self.settings.poison_limit, "chunk": 1000}
         while conn.execute(self._query("rescue_jobs"), rescue).fetchall():
             pass
@@ -227,6 +227,15 @@ class _Lines:
         self.ended = not data
         *lines, self._rest = (self._rest + data).split(b"\n")
         return lines
+
+
+def _complain(message: str) -> None:
+    """On standard error, in the worker's format; without the libraries that make it there, to stay small."""
+    line = f"headrace guardian: {message}"
+    if os.environ.get(HANDED_ON, "").startswith("json"):
+        now = datetime.now(UTC).isoformat()
+        line = json.dumps({"message": message, "level": "error", "logger": "headrace.guardian", "timestamp": now})
+    sys.stderr.write(line + "\n")
 
 
 def main() -> None:

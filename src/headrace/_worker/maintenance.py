@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 
 from headrace import access
 from headrace._store.migrate import DAYS_AHEAD
+from headrace._worker.deliveries import Deliveries
 from headrace._worker.loops import Loop
 from headrace._worker.operating import Operating
 from headrace._worker.promoter import CHUNK, Promoter
 from headrace._worker.rollups import Rollups
 from headrace._worker.ticker import Ticker
 from headrace._worker.waiting import Waiting
+from headrace.webhooks import WEBHOOK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,11 +72,12 @@ class Maintenance:
         self.operating = Loop("doing operations", timings.watch_s, Operating(database).operate)
         self.history = Loop("counting what has ended", timings.history_s, Rollups(database, timings).count)
         self.unpark = Loop("releasing parked jobs", timings.watch_s, self._unpark)
+        self.deliveries = Loop("enqueueing deliveries of webhooks", timings.watch_s, Deliveries(database).enqueue)
 
     @property
     def loops(self) -> list[Loop]:
-        """All of them."""
-        return [
+        """All of them that this worker's app needs."""
+        loops = [
             self.promote,
             self.ticking,
             self.rescue,
@@ -84,6 +87,7 @@ class Maintenance:
             self.history,
             self.unpark,
         ]
+        return [*loops, self.deliveries] if WEBHOOK in self._tasks else loops
 
     async def _rescue(self) -> None:
         dead = self._find_dead(dict(await self._database.rows("list_beats")))

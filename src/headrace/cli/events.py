@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headrace._redact import NO_MARKS
-from headrace.cli.opening import with_app, with_database
+from headrace.cli.opening import with_app
 from headrace.cli.options import AsJson, Schema, Url, read_duration, read_json
 from headrace.cli.output import print_error, print_json, say, show_json, show_relative, show_time
 from headrace.event import KEEP_EVENTS
@@ -16,7 +15,7 @@ from headrace.event import KEEP_EVENTS
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from headrace._store.database import Database
+    from headrace.app import Headrace
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The event.")]
 group = typer.Typer(help="Emit events that jobs wait for, and look at them.", no_args_is_help=True)
@@ -47,14 +46,15 @@ def emit(
 def show(name: Name, url: Url = None, schema: Schema = "headrace", as_json: AsJson = False) -> None:
     """Print when an event was emitted, with which payload, and how many jobs wait for it."""
 
-    async def read(database: Database) -> tuple[list[dict[str, Any]], int, datetime]:
+    async def read(app: Headrace) -> tuple[list[dict[str, Any]], int, datetime]:
+        database, redactor = await app.database(), await app.redactor()
         found = await database.records("find_event", event=name)
         for record in found:
-            record["payload"] = NO_MARKS.redact_named(record["payload"])
+            record["payload"] = redactor.named(record["payload"])
         waiting = await database.value("count_waiting", event=name)
         return found, waiting, await database.value("read_clock")
 
-    found, waiting, now = with_database(url, schema, read)
+    found, waiting, now = with_app(url, schema, read)
     if as_json:
         print_json({"name": name, "waiting": waiting, **(found[0] if found else {"emitted_at": None})})
         return

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headrace._worker.importing import import_app
-from headrace.cli.options import Level, LogLevel, Target, read_duration
+from headrace.cli.options import Level, LineFormat, LogFormat, LogLevel, Target, read_duration
 from headrace.errors import ConfigurationError
 
 DRAIN = timedelta(seconds=10)
@@ -22,6 +22,9 @@ def serve(
     with_worker: Annotated[
         bool, typer.Option("--with-worker", help="Run a worker process beside it, as `headrace worker` does.")
     ] = False,
+    no_login: Annotated[
+        bool, typer.Option("--no-login", help="Let whoever is on this machine do everything, without signing in.")
+    ] = False,
     cors_origin: Annotated[
         list[str] | None,
         typer.Option(metavar="ORIGIN", help="Pages of this origin may call the API; may be repeated. Default: none."),
@@ -33,10 +36,12 @@ def serve(
         ),
     ] = DRAIN,
     log_level: Level = LogLevel.INFO,
+    log_format: LineFormat = LogFormat.PLAIN,
 ) -> None:
     """Serve the HTTP API and the dashboard until SIGTERM or Ctrl-C; requests that are running then finish first.
 
-    Who may sign in is set with users and API keys; without any, it serves this machine only.
+    Prints a link for the first administrator. Other machines are served only if somebody may sign in: see `headrace
+    users` and `headrace keys`.
     """
     try:
         from headrace.web.serving import Serving, serve_app  # noqa: PLC0415 - an extra
@@ -50,9 +55,11 @@ def serve(
             port=port,
             prefix=read_prefix(prefix),
             with_worker=with_worker,
+            no_login=no_login,
             cors_origins=tuple(cors_origin or ()),
             drain_s=drain.total_seconds(),
             log_level=log_level.value,
+            log_format=log_format.value,
         ),
     )
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ from headrace.observe.alert_rules import (
     Seen,
     in_words,
 )
-from headrace.observe.vitals import SHARE, read_vitals
+from headrace.observe.vitals import read_vitals, rest_after
 from headrace.service import Round
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ __all__ = [
 DELIVER_S = 2.0
 MOST_TRIES = 12
 """With pauses of ten minutes at most, an hour and a half."""
-CHUNK = 20
+CHUNK = 3
+"""Messages that are taken at once: they are sent one after the other, before anybody else may take them."""
 _log = logging.getLogger("headrace.alerts")
 
 
@@ -114,22 +116,28 @@ class Alerts:
     def rounds(self, database: Database) -> Sequence[Round]:
         """What each worker does."""
 
-        async def look() -> float | None:
-            return await self.look(database)
+        async def look() -> None:
+            await self.look(database)
 
         async def deliver() -> None:
             await self.deliver(database)
 
         return [
-            Round("looking for what is wrong", self._every_s, look),
+            Round("looking for what is wrong", self._every_s / 2, look),
             Round("delivering alerts", min(DELIVER_S, self._every_s), deliver),
         ]
 
-    async def look(self, database: Database) -> float | None:
-        """Judge, if it is this process's turn; how long to wait for the next time, where looking takes long."""
-        if not await database.rows("take_alert_look", every_s=self._every_s * 0.8, now=None):
-            return None
-        seen = Seen(await read_vitals(database), database)
+    async def look(self, database: Database) -> None:
+        """Judge, if it is this process's turn."""
+        if not await database.rows("take_alert_look", every_s=self._every_s, now=None):
+            return
+        begun_s = time.monotonic()
+        try:
+            seen = Seen(await read_vitals(database), database)
+        finally:
+            wait_s = rest_after(time.monotonic() - begun_s)
+            if wait_s > self._every_s:
+                await database.rows("postpone_alert_look", wait_s=wait_s)
         findings = [
             {"rule": rule.name, "subject": finding.subject, "detail": finding.detail}
             for rule in self._rules
@@ -143,7 +151,6 @@ class Alerts:
             calm_s=self._calm_s,
             now=None,
         )
-        return max(self._every_s, seen.vitals.took_s / SHARE)
 
     def _describe(self, rule: Rule) -> dict[str, Any]:
         return {

@@ -3,6 +3,8 @@
 `configure` sets both up for a whole process; ``headrace worker --log-format json`` calls it, in its processes for
 process tasks too. A program with a logging set-up of its own puts `add_job` among its structlog processors instead.
 
+What the job's task marks as secret is hidden in all of it, and so are fields whose names say that they are secret.
+
 The job is found when a line is written, from the context variable that handlers and their threads run with: jobs that
 log nothing cost nothing.
 """
@@ -15,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import structlog
 
-from headrace.context import current_context, is_running_here
+from headrace._redact import HIDDEN, NO_MARKS
+from headrace.context import current_context, hide_secrets, is_running_here
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
@@ -75,17 +78,22 @@ def configure(
             *shared,
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.processors.UnicodeDecoder(),
+            hide,  # here as well: other handlers, Sentry's among them, get the fields from the record
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream or sys.stderr)
+    target = stream or sys.stderr
+    handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _drop_our_own, *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(log_format)],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_rendering(log_format, colours=target.isatty()),
+            ],
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
@@ -97,16 +105,19 @@ def _drop_our_own(logger: WrappedLogger, method: str, event: EventDict) -> Event
     return event
 
 
-def _rendering(log_format: Literal["json", "console"]) -> list[Processor]:
+def _rendering(log_format: Literal["json", "console"], *, colours: bool) -> list[Processor]:
     if log_format == "console":
         return [
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+            hide,
+            structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback),
+            _hide_line,
         ]
     # Tracebacks as text, without the frames' variables: those may be secrets.
     return [
         structlog.processors.format_exc_info,
+        hide,
         structlog.processors.EventRenamer("message"),
-        structlog.processors.JSONRenderer(),
+        structlog.processors.JSONRenderer(default=_shown),
     ]
 
 
@@ -136,6 +147,38 @@ def _job_of(event: EventDict) -> RunningJob | None:
         job: RunningJob = describe()
         return job
     return current_context().job if is_running_here() else None
+
+
+def hide(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """A structlog processor: hides secrets; put it behind what makes texts of exceptions, before what renders."""
+    named = NO_MARKS.redact_named({key: value for key, value in event.items() if key != "exc_info"})
+    return event | {key: _hide_in(value) for key, value in named.items()}
+
+
+def _hide_in(value: Any) -> Any:
+    match value:
+        case str():
+            return hide_secrets(value)
+        case bool() | None:
+            return value
+        case int() | float():
+            return value if hide_secrets(str(value)) == str(value) else HIDDEN
+        case dict():
+            return {key: _hide_in(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_hide_in(item) for item in value]
+        case _:
+            return value
+
+
+def _hide_line(logger: WrappedLogger, method: str, line: Any) -> str:
+    """For people it need not be JSON, so the whole line is searched: what objects say of themselves, and tracebacks."""
+    return hide_secrets(line)
+
+
+def _shown(value: object) -> str:
+    """What JSON has no form for."""
+    return hide_secrets(repr(value))
 
 
 def add_trace(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

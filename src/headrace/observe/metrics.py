@@ -17,18 +17,17 @@ from prometheus_client.exposition import choose_encoder
 
 from headrace.errors import DatabaseUnavailable
 from headrace.observe.database_metrics import database_down, database_registry
+from headrace.observe.router import metrics_router
 from headrace.observe.vitals import DEADLINE_S, CachedVitals
-from headrace.observe.worker_metrics import RolloutCollector, WorkerMetrics
+from headrace.observe.worker_metrics import WorkerMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from fastapi import APIRouter
     from prometheus_client import CollectorRegistry
 
     from headrace._store.database import Database
     from headrace._worker.worker import Worker
-    from headrace.app import Headrace
 
 __all__ = ["Exposition", "WorkerMetrics", "expose", "metrics_router"]
 
@@ -130,7 +129,7 @@ def expose(worker: Worker, metrics: WorkerMetrics, port: int, host: str = "127.0
     loop, cached = asyncio.get_running_loop(), CachedVitals()
 
     def ask_database() -> CollectorRegistry:
-        asked = asyncio.run_coroutine_threadsafe(_of_database(worker.database, cached), loop)
+        asked = asyncio.run_coroutine_threadsafe(of_database(worker.database, cached), loop)
         try:
             return asked.result(DEADLINE_S)
         except TimeoutError:  # the loop is stuck
@@ -140,36 +139,10 @@ def expose(worker: Worker, metrics: WorkerMetrics, port: int, host: str = "127.0
     return Exposition({"/metrics": lambda: metrics.registry, "/metrics/database": ask_database}, host, port)
 
 
-async def _of_database(database: Database, cached: CachedVitals) -> CollectorRegistry:
+async def of_database(database: Database, cached: CachedVitals) -> CollectorRegistry:
+    """The database's metrics, or that it does not answer."""
     try:
         return await database_registry(database, cached)
     except DatabaseUnavailable as error:
         _log.warning("the database's metrics are not to be had: %s", error)
         return database_down()
-
-
-def metrics_router(app: Headrace, dependencies: Sequence[Any] = ()) -> APIRouter:
-    """A FastAPI router with ``GET /metrics``: those of the database, and of this process's rollouts.
-
-    Args:
-        app: Whose database.
-        dependencies: FastAPI's, such as who may ask.
-    """
-    from fastapi import APIRouter, Request, Response  # noqa: PLC0415 - of another extra
-
-    router = APIRouter(dependencies=list(dependencies))
-    cached = CachedVitals()
-
-    async def metrics(request: Request) -> Response:
-        """The metrics of the database for Prometheus."""
-        try:
-            registry = await _of_database(await app.database(), cached)
-        except DatabaseUnavailable:  # when it is opened
-            registry = database_down()
-        registry.register(RolloutCollector(app))
-        text, kind = render(registry, request.headers.get("accept"))
-        return Response(text, media_type=kind, headers={"Cache-Control": "no-store"})
-
-    metrics.__annotations__ = {"request": Request, "return": Response}  # names of this function, for FastAPI
-    router.add_api_route("/metrics", metrics, methods=["GET"], response_class=Response, tags=["health"])
-    return router

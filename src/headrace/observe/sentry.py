@@ -3,17 +3,21 @@
 Each attempt has an isolation scope with the tags job_id, task, queue and attempt (and tenant), so that whatever else
 the handler reports, logs at level error included, carries them too. Nothing is reported twice: what headrace itself
 logs of an attempt's end is no event, and an exception that the handler logs before it raises it is one event, Sentry's
-own doing. Arguments are never sent.
+own doing. Arguments are never sent, and what the task marks as secret among them is hidden wherever it stands, in
+local variables, too.
 """
 
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import sentry_sdk
 from sentry_sdk.integrations.logging import ignore_logger
+from sentry_sdk.utils import AnnotatedValue, safe_repr
 
+from headrace.context import hide_secrets
 from headrace.middleware import Middleware
 from headrace.observe.judging import WRONG, Inside, judge, runs_in_child
 
@@ -49,6 +53,7 @@ class Reporting(Middleware):
         """The attempt's scope."""
         with sentry_sdk.isolation_scope() as scope:
             _describe(scope, context.job)
+            scope.add_event_processor(_hide)
             self._inside.enter(context.job)
             try:
                 return await call_next()
@@ -72,6 +77,27 @@ class Reporting(Middleware):
             _describe(scope, ending.job)
             exception = {"type": ending.error.get("type") or ending.error["kind"], "value": ending.error["message"]}
             sentry_sdk.capture_event({"level": _LEVELS[ending.outcome], "exception": {"values": [exception]}})
+
+
+def _hide(event: Any, hint: dict[str, Any]) -> Any:
+    """An event without the secrets among the arguments of the job that runs here."""
+    return _hide_in(event)
+
+
+def _hide_in(value: Any) -> Any:
+    match value:
+        case str():
+            return hide_secrets(value)
+        case dict():
+            return {key: _hide_in(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_hide_in(item) for item in value]
+        case AnnotatedValue():
+            return AnnotatedValue(_hide_in(value.value), value.metadata)
+        case None | bool() | int() | float() | datetime():
+            return value
+        case _:  # it would be sent as this
+            return hide_secrets(safe_repr(value))
 
 
 def _describe(scope: sentry_sdk.Scope, job: RunningJob) -> None:

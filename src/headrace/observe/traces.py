@@ -25,6 +25,8 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import headrace
+from headrace._worker.attempt import describe_error
+from headrace.context import hide_secrets
 from headrace.middleware import Middleware
 from headrace.observe.judging import WRONG, Inside, judge, runs_in_child
 
@@ -80,12 +82,19 @@ class Tracing(Middleware):
             token = _single.set(span)
             try:
                 yield
+            except BaseException as error:
+                span.set_attribute("error.type", _name_of(error))
+                span.set_status(Status(StatusCode.ERROR))
+                raise
             finally:
                 _single.reset(token)
 
     def _send(self, name: str, attributes: dict[str, Any]) -> AbstractContextManager[Span]:
         about = _operation("send") | attributes
-        return self._tracer.start_as_current_span(name, kind=SpanKind.PRODUCER, attributes=about)
+        # What the error says may be an argument. Whoever catches it, or the span above, has it anyway.
+        return self._tracer.start_as_current_span(
+            name, kind=SpanKind.PRODUCER, attributes=about, record_exception=False, set_status_on_exception=False
+        )
 
     def on_enqueue(self, job: NewJob) -> NewJob:
         """Give the job the context of the span in which it is made."""
@@ -129,9 +138,15 @@ class Tracing(Middleware):
             outcome, error = judge(self._app, context, raised)
             span.set_attribute("headrace.outcome", outcome)
             if outcome in WRONG:
-                kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-                span.set_attribute("error.type", kind)
-                span.record_exception(error)
+                span.set_attribute("error.type", _name_of(error))
+                described = describe_error(error)
+                span.record_exception(
+                    error,
+                    {
+                        "exception.message": hide_secrets(described["message"]),
+                        "exception.stacktrace": hide_secrets(described["traceback"]),
+                    },
+                )
                 span.set_status(Status(StatusCode.ERROR, outcome))
             raise
         else:
@@ -175,6 +190,10 @@ def _origin(job: RunningJob) -> tuple[TraceContext, list[Link]]:
     if not origin.is_valid:
         return TraceContext(), []
     return (TraceContext(), [Link(origin)]) if carrier.get("batch") else (extracted, [])
+
+
+def _name_of(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
 
 
 def _operation(name: str) -> dict[str, Any]:

@@ -7,12 +7,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headrace.errors import DatabaseUnavailable
+
 if TYPE_CHECKING:
     from headrace._store.database import Database
 
 DEADLINE_S = 30.0
 """The statement reads all unfinished jobs: a second for a million of them."""
 KEPT_S = 5.0
+LONGEST_REST_S = 300.0
 SHARE = 0.02
 """Of the time that passes, the statement may take so much: after one of a second, none is sent for 50."""
 
@@ -63,14 +66,19 @@ async def read_vitals(database: Database) -> Vitals:
     return Vitals(**filled, took_s=time.perf_counter() - begun_s)
 
 
+def rest_after(took_s: float) -> float:
+    """How long not to ask again after a statement that took so long."""
+    return min(took_s / SHARE, LONGEST_REST_S)
+
+
 class CachedVitals:
     """Vitals that are some seconds old at most, asked once however many want them.
 
-    They are kept for `KEPT_S`, and for longer where asking is dear; see `SHARE`.
+    They are kept for `KEPT_S`, and for longer where asking is dear; so is the news that they are not to be had.
     """
 
     def __init__(self) -> None:
-        self._kept: Vitals | None = None
+        self._kept: Vitals | DatabaseUnavailable | None = None
         self._until = 0.0
         self._asking = asyncio.Lock()
 
@@ -82,6 +90,13 @@ class CachedVitals:
         """
         async with self._asking:
             if self._kept is None or time.monotonic() >= self._until:
-                self._kept = await read_vitals(database)
-                self._until = time.monotonic() + max(KEPT_S, self._kept.took_s / SHARE)
+                begun_s = time.monotonic()
+                try:
+                    self._kept = await read_vitals(database)
+                except DatabaseUnavailable as error:
+                    self._kept = error
+                ended_s = time.monotonic()
+                self._until = ended_s + max(KEPT_S, rest_after(ended_s - begun_s))
+            if isinstance(self._kept, DatabaseUnavailable):
+                raise self._kept
             return self._kept

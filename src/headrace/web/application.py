@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from headrace.observe.router import metrics_router
 from headrace.web import sessions
+from headrace.web.access import Role, require
 from headrace.web.api import openapi, problems
 from headrace.web.api import router as api_router
+from headrace.web.api.dependencies import all_tenants
 from headrace.web.dashboard import router as dashboard_router
 from headrace.web.gate import protect
 from headrace.web.live import Hub
@@ -35,7 +39,8 @@ def web_app(
         app: Whose jobs.
         local: Whether whoever is on this machine may do everything, without signing in. For development: see
             `headrace.web.gate`.
-        cors_origins: Origins (``https://shop.example``) whose pages may call the API from a browser. None by default.
+        cors_origins: Origins (``https://shop.example``) whose pages may call the API from a browser, with a key. None by
+            default.
         max_body_bytes: Larger bodies are refused. 8 MiB: some thousand jobs in bulk.
     """
     web = FastAPI(title="headrace", version="1", docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json")
@@ -45,6 +50,8 @@ def web_app(
     web.include_router(sessions.router)
     web.include_router(api_router, prefix=API)
     web.include_router(dashboard_router)
+    if importlib.util.find_spec("prometheus_client") is not None:
+        web.include_router(metrics_router(app, [Depends(require(Role.VIEWER)), all_tenants("metrics")]))
     problems.install(web)
     openapi.install(web)
     # The last one added sees a request first.

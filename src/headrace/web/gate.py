@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
 
 COOKIE = "headrace_session"
-PUBLIC = frozenset({"/login", "/login/first", "/health/live", "/health/ready"})
+PUBLIC = frozenset({"/login", "/login/first", "/api/v1/health/live", "/api/v1/health/ready"})
 PUBLIC_FOLDERS = ("/static/",)
 """What anybody may ask for: the way in, what its pages look like, and whether the process lives."""
 

@@ -18,13 +18,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Mount
+from uvicorn.config import LOGGING_CONFIG
 
+from headrace._worker.log_lines import LogFormat, log_to_stderr
+from headrace._worker.services import run_services
 from headrace.errors import ConfigurationError
 from headrace.web.application import web_app
 
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.types import ASGIApp
 
+    from headrace.access import KeyInfo
     from headrace.app import Headrace
 
 LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
@@ -52,10 +57,13 @@ class Serving:
         with_worker: Whether to run a worker process beside it.
         cors_origins: Whose pages may call the API.
         drain_s: How long requests may take to finish at the end.
+        no_login: Let whoever is on this machine do everything, without signing in.
         log_level: As logging knows it.
+        log_format: How lines look: plain is uvicorn's own way; see `headrace.observe.logs` for console and json.
     """
 
     target: str
+    no_login: bool = False
     host: str = "127.0.0.1"
     port: int = 8000
     prefix: str = ""
@@ -63,6 +71,7 @@ class Serving:
     cors_origins: tuple[str, ...] = ()
     drain_s: float = 10.0
     log_level: str = "info"
+    log_format: LogFormat = "plain"
 
     @property
     def is_loopback(self) -> bool:
@@ -85,6 +94,8 @@ def serve_app(app: Headrace, serving: Serving) -> None:
 
 
 async def _serve(app: Headrace, serving: Serving) -> None:
+    if serving.log_format != "plain":
+        log_to_stderr(serving.log_level, "server", serving.log_format)
     async with app:
         await refuse_strangers(app, serving)
         await _serve_open(app, serving)
@@ -94,15 +105,20 @@ async def _serve_open(app: Headrace, serving: Serving) -> None:
     with _listen(serving) as listening:
         address = "http://{}:{}{}".format(*_shown(listening), serving.prefix)
         sys.stderr.write(f"serving {serving.target} at {address}/  (API: {address}/api/v1, Ctrl-C stops it)\n")
+        if (link := await first_login(app, address, serving)) is not None:
+            sys.stderr.write(f"nobody can sign in yet; the first administrator, within the hour: {link}\n")
         sys.stderr.flush()
         worker = await _start_worker(app, serving) if serving.with_worker else None
-        web = web_app(app, cors_origins=serving.cors_origins)
+        services = asyncio.create_task(run_services(app))
+        web = web_app(app, local=serving.no_login, cors_origins=serving.cors_origins)
         try:
             running = server(outermost(web, serving), serving)
             running.on_exit = web.state.live.let_all_go
             await running.serve(sockets=[listening])
         finally:
             await web.state.live.close()
+            services.cancel()
+            await asyncio.gather(services, return_exceptions=True)
             if worker is not None:
                 await _stop(worker)
 
@@ -111,12 +127,31 @@ async def refuse_strangers(app: Headrace, serving: Serving) -> None:
     """Refuse to serve other machines as long as nobody can say who they are.
 
     Raises:
-        ConfigurationError: Anybody who can reach the address could do anything.
+        ConfigurationError: Anybody who can reach the address could do anything, or nobody could.
     """
-    if not serving.is_loopback:
+    if serving.is_loopback:
+        return
+    if serving.no_login:
         raise ConfigurationError(
-            f"{serving.host} can be reached from other machines, and nobody has to sign in: serve 127.0.0.1"
+            f"{serving.host} can be reached from other machines, and nobody would have to sign in: serve 127.0.0.1, or "
+            "leave out --no-login"
         )
+    if not await app.access.has_users() and not any(_counts(key) for key in await app.access.list_keys()):
+        raise ConfigurationError(
+            f"{serving.host} can be reached from other machines, and there is nobody who may sign in: add a user with "
+            "`headrace users create`, or a key with `headrace keys create`; or serve 127.0.0.1 first"
+        )
+
+
+def _counts(key: KeyInfo) -> bool:
+    return key.revoked_at is None and (key.expires_at is None or key.expires_at > datetime.now(UTC))
+
+
+async def first_login(app: Headrace, address: str, serving: Serving) -> str | None:
+    """A link with which the first administrator chooses a password; None if there are users, or nobody signs in."""
+    if serving.no_login or await app.access.has_users():
+        return None
+    return f"{address}/login/first?token={await app.access.invite()}"
 
 
 class Server(uvicorn.Server):
@@ -154,6 +189,7 @@ def server(served: ASGIApp, serving: Serving) -> Server:
         uvicorn.Config(
             served,
             log_level=serving.log_level,
+            log_config=LOGGING_CONFIG if serving.log_format == "plain" else None,
             lifespan="off",
             server_header=False,
             proxy_headers=False,  # who asks is who connects: another's word for it lets strangers in
@@ -179,6 +215,7 @@ def _listen(serving: Serving) -> socket.socket:
         listening = socket.socket(family, kind)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen()  # whoever reads the address may connect at once, and is served when we are ready
     except OSError as error:
         raise ConfigurationError(f"cannot listen on {serving.host}, port {serving.port}: {error.strerror}") from error
     return listening
@@ -193,6 +230,7 @@ async def _start_worker(app: Headrace, serving: Serving) -> asyncio.subprocess.P
     app.worker()  # refuses apps without tasks
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "headrace", "worker", serving.target, "--log-level", serving.log_level,
+        "--log-format", serving.log_format,
         start_new_session=True,  # Ctrl-C is for us to pass on
         env=os.environ | {"HEADRACE_URL": app.url},  # an embedded server is ours to stop
     )  # fmt: skip

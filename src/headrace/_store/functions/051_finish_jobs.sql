@@ -1,6 +1,7 @@
 -- Moves jobs to history: those whose outcome is final, and those that were to run again but are asked to cancel. With a
 -- worker only what that worker holds under that run (the fence); without one the caller has locked the rows. Answers the
--- ids that moved. Of a workflow's jobs it leaves word, and no more: reckon_changes does the rest, without the settle.
+-- ids that moved. Of a workflow's jobs it leaves word, and no more: reckon_changes does the rest, without the settle; and of those
+-- that webhooks are to tell of, if there are any webhooks.
 --
 -- Locks no row that another statement waits for while it holds some: everything else that touches many jobs skips locked
 -- rows, and no two workers settle the same job.
@@ -42,6 +43,18 @@ begin
         select array_agg(distinct g.queue), array_agg(g.lane), array_agg(g.final::text), array_agg(g.claimed_at)
         from gone g where g.lane is not null and g.state = 'running'
         having count(*) > 0
+    ), hooked as (
+        insert into headrace.webhook_due (job)
+        select jsonb_strip_nulls(jsonb_build_object(
+            'id', g.id, 'run', g.run, 'task', g.task, 'queue', g.queue, 'state', g.final, 'tenant', g.tenant,
+            'attempts', g.attempts + (g.state = 'running' and g.final <> 'cancelled')::integer, 'max_attempts', g.max_attempts,
+            'created_at', g.created_at, 'finished_at', now(), 'correlation_id', g.correlation_id, 'tags', g.tags,
+            'webhook', g.metadata ->> 'headrace.webhook'))
+        from gone g
+        where (select true from headrace.webhook limit 1) and g.task <> 'headrace.webhook'
+          and (array[g.task, '*'] && array(select unnest(w.tasks) from headrace.webhook w)
+               or g.metadata ->> 'headrace.webhook' is not null)
+        order by g.id
     )
     insert into headrace.job_history (
         id, state, retention, bounded, finished_at, claimed_at, created_at, run_at, expires_at, worker_id, run, priority,

@@ -27,11 +27,15 @@ begin
     when 'viewer' then
         execute format('grant select on all tables in schema %I to %I', schema, role);
         execute format('grant execute on function headrace.uuid7_floor, headrace.uuid7_floor_of, headrace.lane_of, headrace.rate_ahead, '
+                       'headrace.secret_names, headrace.shown_text, '
                        'headrace.find_args, headrace.failure_of, headrace.error_place to %I', role);
     else
         raise exception using errcode = 'HR003',
             message = format('access must be worker, web, enqueuer or viewer, not "%s"', access);
     end case;
+    if access = 'viewer' then
+        execute format('revoke all on headrace.webhook_secret from %I', role);
+    end if;
     if access in ('worker', 'viewer') then
         execute format('revoke all on headrace.access_user, headrace.access_key, headrace.access_session, headrace.access_link, '
                        'headrace.access_try from %I', role);

@@ -6,13 +6,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     blocks text[] := string_to_array(error ->> 'traceback', 'Traceback (most recent call last)');
+    frames text[];
+    frame text;
+    path text;
     place text;
 begin
     -- Of a chain of exceptions the last one is what ended the attempt.
-    select regexp_replace(f.frame[1], '^.*[/\\](?=[^/\\]+[/\\][^/\\]+$)', '') || ' in ' || f.frame[2] into place
-    from regexp_matches(blocks[cardinality(blocks)], 'File "([^"\n]*)", line \d+, in ([^\n]*)', 'g') with ordinality as f (frame, n)
-    order by f.frame[1] ~ '[/\\](site|dist)-packages[/\\]|[/\\]lib[/\\]python\d|^<', f.n desc
-    limit 1;
+    frames := string_to_array(blocks[cardinality(blocks)], 'File "');
+    for i in reverse coalesce(cardinality(frames), 0) .. 2 loop
+        frame := split_part(frames[i], E'\n', 1);
+        continue when frame not like '%", line %, in %';
+        path := replace(split_part(frame, '"', 1), E'\\', '/');
+        if place is null or not (path ~ '/(site|dist)-packages/|/lib/python\d|^<') then
+            place := regexp_replace(path, '^.*/(?=[^/]+/[^/]+$)', '') || ' in ' || split_part(frame, ', in ', 2);
+            exit when not (path ~ '/(site|dist)-packages/|/lib/python\d|^<');
+        end if;
+    end loop;
     return place;
 end
 $$;

@@ -63,7 +63,8 @@ begin
         left join headrace.job j on j.id = t.job_id
         left join lateral (
             select d.queue, d.task from headrace.job_history d
-            where j.id is null and d.id = t.job_id and d.finished_at >= t.finished_at limit 1) h on true
+            where j.id is null and d.id = t.job_id and d.finished_at >= t.finished_at
+              and d.finished_at >= low and d.finished_at < moment + interval '1 day' limit 1) h on true
         where coalesce(j.queue, h.queue) is not null
     ), base as materialized (
         select f.at, f.queue, f.task, f.what, f.wait, f.run, count(*) as n

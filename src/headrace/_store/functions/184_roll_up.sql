@@ -26,9 +26,8 @@ as $$
 declare
     began constant timestamptz := clock_timestamp();
     moment constant timestamptz := coalesce(at_moment, began);
-    own constant bigint := pg_current_xact_id()::text::bigint;
-    here constant text := (select c.system_identifier from pg_control_system() c) || ' '
-                          || (select d.oid from pg_database d where d.datname = current_database());
+    own bigint;
+    here text;
     nothing constant pg_snapshot := '1:1:';
     oldest constant timestamptz := moment - interval '90 days';
     look record;
@@ -37,10 +36,15 @@ declare
     total bigint := 0;
     stride interval := '1 hour';
 begin
-    if not pg_try_advisory_xact_lock(headrace.lock_key(), 184) then
+    if (select l.looked_ats[kind] + period > moment from headrace.rollup_look l)
+       or not pg_try_advisory_xact_lock(headrace.lock_key(), 184) then
         return null;
     end if;
-    select l.source, l.looked_ats, l.began_at, l.began_with into look from headrace.rollup_look l for update;
+    -- Only who has the lock changes the row, so it is read without one.
+    select l.source, l.looked_ats, l.began_at, l.began_with into look from headrace.rollup_look l;
+    own := pg_current_xact_id()::text::bigint;
+    here := (select c.system_identifier from pg_control_system() c) || ' '
+            || (select d.oid from pg_database d where d.datname = current_database());
     if look.source is distinct from here then
         delete from headrace.rollup_seen;
         insert into headrace.rollup_seen (from_at, snapshot) values ('-infinity', pg_current_snapshot());

@@ -11,7 +11,8 @@ declare
     look record;
     seen integer;
 begin
-    if not pg_try_advisory_xact_lock(headrace.lock_key(), 185) then
+    if (select date_trunc('minute', moment, 'UTC') <= l.sampled_at from headrace.rollup_look l)
+       or not pg_try_advisory_xact_lock(headrace.lock_key(), 185) then
         return null;
     end if;
     select l.sampled_at, l.sample_took into look from headrace.rollup_look l;

@@ -1,13 +1,16 @@
 -- Searching finished jobs, and operations on many jobs.
 
--- Where in a day's history the jobs of a rare task, queue, tenant, request or workflow are: for each megabyte of the table a Bloom
--- filter. A settle writes nothing to it: a megabyte is summarised after it is full. See docs/decisions/016-search.md.
+-- Where in a day's history the jobs of a rare task, queue, tenant, request or workflow are: for each part of the table Bloom filters.
+-- A settle writes nothing to them: a part is summarised after it is full. Two indexes, since looking at large filters takes its time.
+-- See docs/decisions/016-search.md.
 create index job_history_where on headrace.job_history
     using brin (task text_bloom_ops (n_distinct_per_range = 64), queue text_bloom_ops (n_distinct_per_range = 32),
-                tenant text_bloom_ops (n_distinct_per_range = 1000), correlation_id text_bloom_ops (n_distinct_per_range = 4000),
-                workflow_id uuid_bloom_ops (n_distinct_per_range = 1000))
+                tenant text_bloom_ops (n_distinct_per_range = 300))
+    with (pages_per_range = 64, autosummarize = on);
+create index job_history_which on headrace.job_history
+    using brin (correlation_id text_bloom_ops (n_distinct_per_range = 4000), workflow_id uuid_bloom_ops (n_distinct_per_range = 1000))
     with (pages_per_range = 128, autosummarize = on);
--- The first megabyte of an empty table is summarised when the index is made, and every insert would then be logged twice; as in
+-- The first part of an empty table is summarised when an index is made, and every insert would then be logged twice; as in
 -- create_partitions.
 do $$
 declare

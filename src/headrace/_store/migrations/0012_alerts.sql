@@ -9,10 +9,10 @@ create table headrace.lost_worker (
 );
 create index lost_worker_at on headrace.lost_worker (lost_at);
 
--- One row: when somebody last looked whether something is wrong.
+-- One row: when somebody is to look next whether something is wrong.
 create table headrace.alert_look (
     only_row boolean primary key default true check (only_row),
-    looked_at timestamptz not null default '-infinity'
+    next_at timestamptz not null default '-infinity'
 );
 insert into headrace.alert_look default values;
 

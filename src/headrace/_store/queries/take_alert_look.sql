@@ -1,7 +1,8 @@
 -- Answers a row to whoever may look now whether something is wrong: one process in each interval.
-update headrace.alert_look l set looked_at = coalesce(%(now)s::timestamptz, now())
+update headrace.alert_look l
+set next_at = coalesce(%(now)s::timestamptz, now()) + make_interval(secs => %(every_s)s::float8)
 where l.only_row = (
     select x.only_row from headrace.alert_look x
-    where x.looked_at <= coalesce(%(now)s::timestamptz, now()) - make_interval(secs => %(every_s)s::float8)
+    where x.next_at <= coalesce(%(now)s::timestamptz, now())
     for update skip locked)
-returning l.looked_at
+returning l.next_at

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 from fastapi import Depends, Path, Request
 
+from headrace._redact import HIDDEN, UNKNOWN, Redactor
 from headrace.app import Headrace
 from headrace.errors import JobNotFound
 from headrace.job import JobInfo
@@ -25,6 +27,25 @@ Viewer = Annotated[Caller, Depends(require(Role.VIEWER))]
 Operator = Annotated[Caller, Depends(require(Role.OPERATOR))]
 Admin = Annotated[Caller, Depends(require(Role.ADMIN))]
 JobId = Annotated[UUID, Path(description="The job's id.", examples=["0193a1b2-0000-7000-8000-000000000000"])]
+
+
+async def _redactor(app: App) -> Redactor:
+    return await app.redactor()
+
+
+Redaction = Annotated[Redactor, Depends(_redactor)]
+
+
+def refuse_redacted(args: Any, pointer: str) -> None:
+    """Refuse arguments that were copied from what was shown: the secret would be lost.
+
+    Raises:
+        ProblemError: A value among them is what is shown instead of a secret.
+    """
+    if HIDDEN in json.dumps(args) or UNKNOWN in json.dumps(args):
+        wrong = [(pointer, f'holds "{HIDDEN}"')]
+        detail = "these arguments hold what is shown in place of secrets: give the secrets themselves"
+        raise ProblemError(422, "redacted", detail, wrong=wrong)
 
 
 class OfTenant(Protocol):

@@ -31,6 +31,7 @@ from headrace.web.api.fields import (
 )
 from headrace.web.api.job_answers import EnqueuedAnswer
 from headrace.web.api.problems import ProblemError, answers, pointer
+from headrace.webhooks import WEBHOOK
 
 MAX_BULK = 10_000
 """Jobs in one request; the body limit is usually reached before."""
@@ -91,6 +92,7 @@ class JobBody(Body):
     correlation_id: Text | None = Field(default=None, description="Ties it to the request that caused it.")
     tags: list[Name] | None = Field(default=None, max_length=100, description="Labels to find it by.")
     metadata: Object | None = Field(default=None, description="Any JSON object.")
+    webhook: Name | None = Field(default=None, description="A webhook that is told when it has finished.")
 
 
 class BulkBody(Body):
@@ -163,7 +165,7 @@ def _new_job(app: Headrace, who: Caller, body: JobBody, key: str | None, at: str
     options = task.options(
         delay=seconds(body.delay_s), run_at=body.run_at, expires=body.expires_at or seconds(body.expires_s),
         priority=body.priority, queue=body.queue, max_attempts=body.max_attempts, unique=unique,
-        tenant=who.tenant or body.tenant, correlation_id=body.correlation_id, tags=body.tags, metadata=body.metadata,
+        tenant=who.tenant or body.tenant, correlation_id=body.correlation_id, tags=body.tags, metadata=_metadata(body),
     )  # fmt: skip
     try:
         return options.job(**read_args(app, body.task, body.args))
@@ -186,6 +188,10 @@ def _refuse_both(at: str, body: JobBody, one: str, other: str) -> None:
         raise ProblemError(
             422, "two-times", f"give either {one} or {other}, not both", wrong=[(f"{at}/{one}", f"and {other}")]
         )
+
+
+def _metadata(body: JobBody) -> dict[str, Any] | None:
+    return body.metadata if body.webhook is None else (body.metadata or {}) | {WEBHOOK: body.webhook}
 
 
 def _unique(body: UniqueBody) -> Unique:

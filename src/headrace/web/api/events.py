@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -65,4 +66,4 @@ async def get_event(
     found = await app.find_event(name)
     if found is None:
         raise ProblemError(404, "event-not-found", f'event "{name}" was not emitted, or is forgotten')
-    return EventAnswer.model_validate(found)
+    return EventAnswer.model_validate(replace(found, payload=(await app.redactor()).named(found.payload)))

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
+from fastapi import Query
 from pydantic import (
     AwareDatetime,
     BaseModel,
@@ -51,6 +52,17 @@ Priority = Annotated[Whole, Field(ge=-32_768, le=32_767)]
 Yes = StrictBool
 Json = Annotated[Any, Field()]
 Object = dict[str, Any]
+
+
+FilterText = Annotated[
+    str,
+    Query(
+        max_length=2000,
+        description="Which jobs, in the filter language: `state:failed task:billing.* args.customer=42 age<1d`. "
+        "Default: all.",
+        examples=["state:failed age<1d"],
+    ),
+]
 
 
 class Request(BaseModel):

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from headrace._redact import Redactor
 from headrace.job import JobInfo, State
 from headrace.web.api.fields import Answer
 
@@ -116,18 +117,20 @@ class ResultAnswer(Answer):
     error: dict[str, Any] | None
 
 
-def job_answer(job: JobInfo) -> JobAnswer:
-    """A job, whole."""
-    return JobAnswer.model_validate(job)
+def job_answer(job: JobInfo, redactor: Redactor) -> JobAnswer:
+    """A job, whole, but for its secrets."""
+    return JobAnswer.model_validate(redactor.job(job))
 
 
-def result_answer(job: JobInfo) -> ResultAnswer:
+def result_answer(job: JobInfo, redactor: Redactor) -> ResultAnswer:
     """What has become of it."""
+    job = redactor.job(job)
     return ResultAnswer(id=job.id, state=job.state, finished=job.state.final, result=job.result, error=job.error)
 
 
-def summary(record: dict[str, Any]) -> JobSummary:
-    """A row of list_unfinished.sql or list_finished.sql."""
-    error = record["error"]
-    line = None if error is None else str(error.get("message", "")).strip().partition("\n")[0]
-    return JobSummary.model_validate(record | {"error": line})
+def summary(job: JobInfo, redactor: Redactor) -> JobSummary:
+    """A job in a list."""
+    job = redactor.job(job)
+    line = None if job.error is None else str(job.error.get("message", "")).strip().partition("\n")[0]
+    fields = {name: getattr(job, name) for name in JobSummary.model_fields}
+    return JobSummary.model_validate(fields | {"error": line})

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from headrace.errors import JobError, ResultTimeout
 from headrace.job import Job, State
-from headrace.web.api.dependencies import App, Operator, Viewer, VisibleJob, find_visible
+from headrace.web.api.cursors import After
+from headrace.web.api.dependencies import App, Operator, Redaction, Viewer, VisibleJob, find_visible, refuse_redacted
 from headrace.web.api.enqueueing import read_args
 from headrace.web.api.etags import UNCHANGED, IfNoneMatch, tagged
-from headrace.web.api.fields import Answer, Object, Text, Yes
+from headrace.web.api.fields import Answer, FilterText, Object, Text, Yes
 from headrace.web.api.fields import Request as Body
 from headrace.web.api.job_answers import (
     AttemptAnswer,
@@ -38,6 +40,9 @@ class JobList(Answer):
     """Jobs: the unfinished ones, newest first, then those that finished last."""
 
     jobs: list[JobSummary]
+    next: str | None = Field(description="Send it as `after` to get those that follow; null: there are none.")
+    searched: str = Field(description="What was looked at, in words.", examples=["all jobs"])
+    partial: bool = Field(description="Whether the time was over before so many were found: there may be more.")
 
 
 class Attempts(Answer):
@@ -58,13 +63,22 @@ class Logs(Answer):
     logs: list[LogAnswer]
 
 
-class Why(Answer):
-    """Why a job does not run."""
+class ReasonAnswer(Answer):
+    """One thing that keeps a job where it is. Each kind has fields of its own beside these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str = Field(description="paused, no_worker, slots_taken, …", examples=["paused"])
+    text: str = Field(description="In words.", examples=['queue "mail" is paused'])
+
+
+class WhyAnswer(Answer):
+    """Why a job is where it is."""
 
     state: State
-    reasons: list[str] = Field(
-        description="What stops it, in words; nothing, if only a free place in a worker is wanted."
-    )
+    at: datetime = Field(description="The moment, by the database's clock.")
+    reasons: list[ReasonAnswer] = Field(description="Every one, the weightiest first.")
+    next: str = Field(description="What will become of it, in words.")
 
 
 class RetryBody(Body):
@@ -92,53 +106,52 @@ class Cancelled(Answer):
 
 @router.get("/jobs", operation_id="list_jobs", responses=answers())
 async def list_jobs(
-    app: App, who: Viewer,
-    state: Annotated[list[State] | None, Query(description="Only these states.")] = None,
-    queue: Annotated[str | None, Query(max_length=200, description="Only this queue.")] = None,
-    task: Annotated[str | None, Query(max_length=300, description="Only this task.")] = None,
-    limit: Limit = 100,
-) -> JobList:  # fmt: skip
-    """List jobs: the unfinished ones, newest first, then those that finished last."""
-    found: list[dict[str, Any]] = []
-    database = await app.database()
-    for name, states in (
-        ("list_unfinished", [s for s in state or State if not s.final]),
-        ("list_finished", [s for s in state or State if s.final]),
-    ):
-        if states and len(found) < limit:
-            found += await database.records(
-                name, states=states, before=None, queue=queue, task=task, limit=limit - len(found)
-            )
-    return JobList(jobs=[summary(record) for record in found if who.tenant in (None, record["tenant"])])
+    app: App, who: Viewer, redactor: Redaction, q: FilterText = "", after: After = None, limit: Limit = 50
+) -> JobList:
+    """List the jobs that match a filter: the unfinished ones, newest first, then those that finished last.
+
+    Answers within about two seconds: if that was not enough to find as many as asked for, `partial` is true, and `next`
+    goes on from there.
+    """
+    page = await app.search.jobs(q, tenant=who.tenant, after=after, limit=limit)
+    return JobList(
+        jobs=[summary(job, redactor) for job in page.jobs],
+        next=page.after,
+        searched=str(page.searched),
+        partial=page.partial,
+    )
 
 
 @router.get("/jobs/{job_id}", operation_id="get_job", response_model=JobAnswer, responses=answers(404) | UNCHANGED)
-async def get_job(job: VisibleJob, if_none_match: IfNoneMatch = None) -> Response:
+async def get_job(job: VisibleJob, redactor: Redaction, if_none_match: IfNoneMatch = None) -> Response:
     """Look at one job, finished or not."""
-    return tagged(job_answer(job), if_none_match)
+    return tagged(job_answer(job, redactor), if_none_match)
 
 
 @router.get("/jobs/{job_id}/attempts", operation_id="list_attempts", responses=answers(404))
-async def list_attempts(job: VisibleJob, app: App) -> Attempts:
+async def list_attempts(job: VisibleJob, app: App, redactor: Redaction) -> Attempts:
     """List a job's attempts before its last."""
-    return Attempts(attempts=[AttemptAnswer.model_validate(it) for it in await app.list_attempts(job.id)])
+    _, attempts, _, _ = redactor.life(job, await app.list_attempts(job.id), [], [])
+    return Attempts(attempts=[AttemptAnswer.model_validate(attempt) for attempt in attempts])
 
 
 @router.get("/jobs/{job_id}/steps", operation_id="list_steps", responses=answers(404))
-async def list_steps(job: VisibleJob, app: App) -> Steps:
+async def list_steps(job: VisibleJob, app: App, redactor: Redaction) -> Steps:
     """List what a job's attempts recorded of its steps."""
-    return Steps(steps=[StepAnswer.model_validate(it) for it in await app.list_steps(job.id)])
+    _, _, steps, _ = redactor.life(job, [], await app.list_steps(job.id), [])
+    return Steps(steps=[StepAnswer.model_validate(step) for step in steps])
 
 
 @router.get("/jobs/{job_id}/logs", operation_id="list_logs", responses=answers(404))
-async def list_logs(job: VisibleJob, app: App, limit: Limit = 1000) -> Logs:
+async def list_logs(job: VisibleJob, app: App, redactor: Redaction, limit: Limit = 1000) -> Logs:
     """List what a job's handler logged."""
-    return Logs(logs=[LogAnswer.model_validate(it) for it in await app.list_logs(job.id, limit)])
+    _, _, _, lines = redactor.life(job, [], [], await app.list_logs(job.id, limit))
+    return Logs(logs=[LogAnswer.model_validate(line) for line in lines])
 
 
 @router.get("/jobs/{job_id}/result", operation_id="get_result", responses=answers(404))
 async def get_result(
-    job: VisibleJob, app: App, who: Viewer,
+    job: VisibleJob, app: App, who: Viewer, redactor: Redaction,
     wait_s: Annotated[
         float, Query(ge=0, le=LONGEST_WAIT_S, description="Wait up to so many seconds for it to finish.")
     ] = 0,
@@ -155,24 +168,30 @@ async def get_result(
         except JobError:  # it failed, was cancelled or deleted: told below
             pass
         job = (await find_visible(app, who, [job.id]) or [job])[0]
-    return result_answer(job)
+    return result_answer(job, redactor)
 
 
 @router.get("/jobs/{job_id}/why", operation_id="explain_job", responses=answers(404))
-async def explain_job(job: VisibleJob, app: App) -> Why:
-    """Say why a job does not run."""
-    return Why(state=job.state, reasons=await app.explain_wait(job.id))
+async def explain_job(job: VisibleJob, app: App, who: Viewer, redactor: Redaction) -> WhyAnswer:
+    """Say why a job is where it is, and what happens to it next."""
+    why = await app.why(job.id, tenant=who.tenant)
+    hide = redactor.texts(job.task, job.args)
+    return WhyAnswer.model_validate(why.as_dict() | {"reasons": hide.everywhere(why.as_dict()["reasons"])})
 
 
 @router.post("/jobs/{job_id}/retry", operation_id="retry_job", responses=answers(404, 409, 413))
-async def retry_job(job: VisibleJob, app: App, who: Operator, body: RetryBody | None = None) -> JobAnswer:
+async def retry_job(
+    job: VisibleJob, app: App, who: Operator, redactor: Redaction, body: RetryBody | None = None
+) -> JobAnswer:
     """Run a finished job again, or one that waits for a time or an event now; with other arguments, if given."""
     body = body or RetryBody()
-    if body.args is not None and job.task in app.task_names():
-        read_args(app, job.task, body.args)
+    if body.args is not None:
+        refuse_redacted(body.args, "/args")
+        if job.task in app.task_names():
+            read_args(app, job.task, body.args)
     if not await app.retry_jobs([job.id], body.args, from_start=body.from_start):
         raise ProblemError(409, "nothing-to-retry", f"job {job.id} is {job.state}: there is nothing to retry")
-    return job_answer((await find_visible(app, who, [job.id]) or [job])[0])
+    return job_answer((await find_visible(app, who, [job.id]) or [job])[0], redactor)
 
 
 @router.post("/jobs/{job_id}/cancel", operation_id="cancel_job", responses=answers(404, 409))

@@ -59,12 +59,17 @@ _STATUSES: tuple[tuple[type[errors.HeadraceError], HTTPStatus], ...] = (
     (errors.UnknownQueue, HTTPStatus.NOT_FOUND),
     (errors.UnknownSchedule, HTTPStatus.NOT_FOUND),
     (errors.UnknownLimit, HTTPStatus.NOT_FOUND),
+    (errors.UnknownWebhook, HTTPStatus.NOT_FOUND),
+    (errors.UnknownOperation, HTTPStatus.NOT_FOUND),
+    (errors.UnknownUser, HTTPStatus.NOT_FOUND),
+    (errors.UnknownKey, HTTPStatus.NOT_FOUND),
     (errors.JobNotFound, HTTPStatus.NOT_FOUND),
     (errors.WorkflowNotFound, HTTPStatus.NOT_FOUND),
     (errors.DuplicateJob, HTTPStatus.CONFLICT),
     (errors.WorkflowOver, HTTPStatus.CONFLICT),
     (errors.QueueFull, HTTPStatus.TOO_MANY_REQUESTS),
     (errors.InvalidArguments, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (errors.FilterError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.ConfigurationError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.DatabaseError, HTTPStatus.SERVICE_UNAVAILABLE),
     (errors.AppClosed, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -221,7 +226,10 @@ def _answer_ours(error: errors.HeadraceError) -> Response:
     more: dict[str, Any] = {}
     headers: dict[str, str] = {}
     wrong: list[tuple[str, str]] = []
-    if isinstance(error, errors.InvalidArguments):
+    if isinstance(error, errors.FilterError):
+        wrong = [("query/q", error.problem)]
+        more = {"position": error.position}
+    elif isinstance(error, errors.InvalidArguments):
         wrong = [(pointer("/args", path), why) for path, why in error.problems]
     elif isinstance(error, errors.DuplicateJob):
         more = {"holder": str(error.holder)}

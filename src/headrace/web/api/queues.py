@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from operator import itemgetter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
@@ -135,7 +136,14 @@ async def _read(app: Headrace) -> tuple[list[QueueAnswer], dict[str, PauseAnswer
     database = await app.database()
     pauses = {p["queue"]: PauseAnswer.model_validate(p) for p in await database.records("list_pauses")}
     records: list[dict[str, Any]] = await database.records("count_queues")
-    return [_answer(record, pauses) for record in records], pauses
+    known = {record["queue"] for record in records}
+    records += [_empty(name) for name in app.queue_names() if name not in known]  # before a worker has started
+    return [_answer(record, pauses) for record in sorted(records, key=itemgetter("queue"))], pauses
+
+
+def _empty(name: str) -> dict[str, Any]:
+    none = dict.fromkeys(("queued", "running", "scheduled", "blocked"), 0)
+    return none | {"queue": name, "oldest_s": None, "concurrency": None, "max_queued": None}
 
 
 def _answer(record: dict[str, Any], pauses: dict[str, PauseAnswer]) -> QueueAnswer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from headrace.schedule import ScheduleTenant
 from headrace.web.api.cursors import After, read_cursor, write_cursor
-from headrace.web.api.dependencies import App, Operator, Viewer, all_tenants
+from headrace.web.api.dependencies import App, Operator, Redaction, Viewer, all_tenants, refuse_redacted
 from headrace.web.api.fields import Answer, Name, Object
 from headrace.web.api.fields import Request as Body
 from headrace.web.api.problems import ProblemError, answers
@@ -52,13 +53,15 @@ class TenantBody(Body):
 
 @router.get("/schedules/{name}/tenants", operation_id="list_schedule_tenants", responses=answers(404))
 async def list_schedule_tenants(
-    name: ScheduleName, app: App, who: Viewer, after: After = None,
+    name: ScheduleName, app: App, who: Viewer, redactor: Redaction, after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
 ) -> TenantList:  # fmt: skip
     """List the tenants of a schedule."""
     found = await app.schedules.tenants(name).list(after=read_cursor(after, str) or "", limit=limit + 1)
     following = write_cursor(found[limit - 1].tenant) if len(found) > limit else None
-    return TenantList(tenants=[TenantAnswer.model_validate(it) for it in found[:limit]], next=following)
+    task = (await app.schedules.get(name)).task
+    shown = [dataclasses.replace(it, args=redactor.args(task, it.args)) for it in found[:limit]]
+    return TenantList(tenants=[TenantAnswer.model_validate(it) for it in shown], next=following)
 
 
 @router.put(
@@ -68,6 +71,8 @@ async def set_schedule_tenant(
     name: ScheduleName, tenant: TenantName, app: App, who: Operator, body: TenantBody | None = None
 ) -> None:
     """Add a tenant to a schedule, or replace what is its own."""
+    if body is not None and body.args is not None:
+        refuse_redacted(body.args, "/args")
     own = ScheduleTenant(tenant=tenant, **(body or TenantBody()).model_dump())
     await app.schedules.tenants(name).set_many([own])
 

@@ -13,9 +13,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import Field, field_validator
 
+from headrace._redact import Redactor
 from headrace.errors import UnknownSchedule
 from headrace.schedule import Schedule, ScheduleOptions
-from headrace.web.api.dependencies import App, Operator, Viewer, may_see, refuse_tenants
+from headrace.web.api.dependencies import App, Operator, Redaction, Viewer, may_see, refuse_redacted, refuse_tenants
 from headrace.web.api.enqueueing import read_args
 from headrace.web.api.fields import (
     Answer,
@@ -210,13 +211,13 @@ Found = Annotated[Schedule, Depends(visible_schedule)]
 
 
 @router.get("/schedules", operation_id="list_schedules", responses=answers())
-async def list_schedules(app: App, who: Viewer) -> ScheduleList:
+async def list_schedules(app: App, who: Viewer, redactor: Redaction) -> ScheduleList:
     """List the schedules."""
-    return ScheduleList(schedules=[_answer(it) for it in await app.schedules.list() if may_see(who, it)])
+    return ScheduleList(schedules=[_answer(it, redactor) for it in await app.schedules.list() if may_see(who, it)])
 
 
 @router.post("/schedules", operation_id="create_schedule", status_code=201, responses=answers(404, 409))
-async def create_schedule(body: CreateBody, app: App, who: Operator) -> ScheduleAnswer:
+async def create_schedule(body: CreateBody, app: App, who: Operator, redactor: Redaction) -> ScheduleAnswer:
     """Make a schedule. It is due from now on."""
     refuse_tenants(who, "names of schedules")
     if any(it.name == body.name for it in await app.schedules.list()):
@@ -224,21 +225,26 @@ async def create_schedule(body: CreateBody, app: App, who: Operator) -> Schedule
     options = _options(body, {"name", "task"})
     if "args" in options:
         read_args(app, body.task, options["args"])
-    return _answer(await app.schedules.create(body.name, body.task, **options))
+    return _answer(await app.schedules.create(body.name, body.task, **options), redactor)
 
 
 @router.get("/schedules/{name}", operation_id="get_schedule", responses=answers(404))
-async def get_schedule(schedule: Found) -> ScheduleAnswer:
+async def get_schedule(schedule: Found, redactor: Redaction) -> ScheduleAnswer:
     """Look at a schedule."""
-    return _answer(schedule)
+    return _answer(schedule, redactor)
 
 
 @router.patch("/schedules/{name}", operation_id="edit_schedule", responses=answers(404))
-async def edit_schedule(schedule: Found, body: EditBody, app: App, who: Operator) -> ScheduleAnswer:
+async def edit_schedule(
+    schedule: Found, body: EditBody, app: App, who: Operator, redactor: Redaction
+) -> ScheduleAnswer:
     """Change a schedule. If code declares it, the change stays until code says something new."""
     if who.tenant is not None and body.model_dump(exclude_unset=True).get("tenant", who.tenant) != who.tenant:
         raise ProblemError(403, "tenant", f'{who.name} may keep schedules of tenant "{who.tenant}" only')
-    return _answer(await app.schedules.edit(schedule.name, by=who.name, **_options(body, set())))
+    if body.args is not None:
+        refuse_redacted(body.args, "/args")
+        read_args(app, schedule.task, body.args)
+    return _answer(await app.schedules.edit(schedule.name, by=who.name, **_options(body, set())), redactor)
 
 
 @router.delete("/schedules/{name}", operation_id="delete_schedule", status_code=204, responses=answers(404, 409))
@@ -251,27 +257,29 @@ async def delete_schedule(schedule: Found, app: App, who: Operator) -> None:
 
 @router.post("/schedules/{name}/pause", operation_id="pause_schedule", responses=answers(404))
 async def pause_schedule(
-    schedule: Found, body: ReasonBody, app: App, who: Operator, tenant: Tenant = None
+    schedule: Found, body: ReasonBody, app: App, who: Operator, redactor: Redaction, tenant: Tenant = None
 ) -> ScheduleAnswer:
     """Let moments pass without a job, until it is resumed."""
     await app.schedules.pause(schedule.name, body.reason, by=who.name, tenant=tenant)
-    return _answer(await app.schedules.get(schedule.name))
+    return _answer(await app.schedules.get(schedule.name), redactor)
 
 
 @router.post("/schedules/{name}/resume", operation_id="resume_schedule", responses=answers(404))
-async def resume_schedule(schedule: Found, app: App, who: Operator, tenant: Tenant = None) -> ScheduleAnswer:
+async def resume_schedule(
+    schedule: Found, app: App, who: Operator, redactor: Redaction, tenant: Tenant = None
+) -> ScheduleAnswer:
     """End a pause. What passed meanwhile does not run; a backfill can make up for it."""
     await app.schedules.resume(schedule.name, tenant=tenant)
-    return _answer(await app.schedules.get(schedule.name))
+    return _answer(await app.schedules.get(schedule.name), redactor)
 
 
 @router.post("/schedules/{name}/skip-next", operation_id="skip_next_tick", responses=answers(404))
 async def skip_next_tick(
-    schedule: Found, app: App, who: Operator, body: SkipBody | None = None, tenant: Tenant = None
+    schedule: Found, app: App, who: Operator, redactor: Redaction, body: SkipBody | None = None, tenant: Tenant = None
 ) -> ScheduleAnswer:
     """Give the next moment no job, or one after all."""
     await app.schedules.skip_next(schedule.name, tenant=tenant, skip=(body or SkipBody()).skip)
-    return _answer(await app.schedules.get(schedule.name))
+    return _answer(await app.schedules.get(schedule.name), redactor)
 
 
 @router.post("/schedules/{name}/run", operation_id="run_schedule", status_code=201, responses=answers(404))
@@ -311,7 +319,8 @@ async def list_upcoming(
     return UpcomingList(upcoming=[UpcomingAnswer.model_validate(it) for it in coming])
 
 
-def _answer(schedule: Schedule) -> ScheduleAnswer:
+def _answer(schedule: Schedule, redactor: Redactor) -> ScheduleAnswer:
+    schedule = redactor.schedule(schedule)
     fields = {name: getattr(schedule, name) for name in Schedule.__dataclass_fields__}
     fields |= {"every_s": total(fields.pop("every")), "jitter_s": total(fields.pop("jitter"))}
     return ScheduleAnswer.model_validate(fields)

@@ -1,0 +1,1 @@
+select last, jobs, deliveries from headrace.enqueue_deliveries(%(after)s::bigint, %(chunk)s)

@@ -1,0 +1,1 @@
+"""How deliveries of webhooks are signed, where they may go, and how they are made."""
