@@ -1191,6 +1191,41 @@ CREATE FUNCTION headrace.enqueue(task text, args jsonb DEFAULT '{}'::jsonb, queu
         || jsonb_build_object('args', args, 'metadata', metadata))) e
 $$;
 
+CREATE FUNCTION headrace.enqueue_deliveries(after bigint, chunk integer) RETURNS TABLE(last bigint, jobs integer, deliveries integer)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+    taken bigint[];
+    requests jsonb;
+begin
+    with due as (
+        select d.id, d.job from headrace.webhook_due d
+        where d.id > after order by d.id limit chunk for update skip locked
+    ), told as (
+        select d.id, jsonb_build_object(
+                   'task', 'headrace.webhook', 'tenant', d.job ->> 'tenant', 'correlation_id', d.job ->> 'correlation_id',
+                   'args', jsonb_build_object('webhook', w.name, 'job', d.job - 'webhook')) as request
+        from due d
+        join headrace.webhook w on w.enabled
+            and (d.job ->> 'state')::headrace.job_state = any(w.states)
+            and (w.tenant is null or w.tenant = d.job ->> 'tenant')
+            and (w.tasks && array[d.job ->> 'task', '*'] or w.name = d.job ->> 'webhook')
+    )
+    select (select array_agg(d.id order by d.id) from due d), (select jsonb_agg(t.request order by t.id) from told t)
+    into taken, requests;
+    if taken is null then
+        return;
+    end if;
+    if requests is not null then
+        perform headrace.enqueue_jobs(requests);
+    end if;
+    delete from headrace.webhook_due d where d.id = any(taken);
+    return query select taken[cardinality(taken)], cardinality(taken), coalesce(jsonb_array_length(requests), 0);
+end
+$$;
+
 CREATE FUNCTION headrace.enqueue_jobs(jobs jsonb) RETURNS TABLE(ordinal bigint, job_id uuid, existed boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1353,6 +1388,18 @@ begin
         select array_agg(distinct g.queue), array_agg(g.lane), array_agg(g.final::text), array_agg(g.claimed_at)
         from gone g where g.lane is not null and g.state = 'running'
         having count(*) > 0
+    ), hooked as (
+        insert into headrace.webhook_due (job)
+        select jsonb_strip_nulls(jsonb_build_object(
+            'id', g.id, 'run', g.run, 'task', g.task, 'queue', g.queue, 'state', g.final, 'tenant', g.tenant,
+            'attempts', g.attempts + (g.state = 'running' and g.final <> 'cancelled')::integer, 'max_attempts', g.max_attempts,
+            'created_at', g.created_at, 'finished_at', now(), 'correlation_id', g.correlation_id, 'tags', g.tags,
+            'webhook', g.metadata ->> 'headrace.webhook'))
+        from gone g
+        where (select true from headrace.webhook limit 1) and g.task <> 'headrace.webhook'
+          and (array[g.task, '*'] && array(select unnest(w.tasks) from headrace.webhook w)
+               or g.metadata ->> 'headrace.webhook' is not null)
+        order by g.id
     )
     insert into headrace.job_history (
         id, state, retention, bounded, finished_at, claimed_at, created_at, run_at, expires_at, worker_id, run, priority,
@@ -1468,11 +1515,15 @@ begin
     when 'viewer' then
         execute format('grant select on all tables in schema %I to %I', schema, role);
         execute format('grant execute on function headrace.uuid7_floor, headrace.uuid7_floor_of, headrace.lane_of, headrace.rate_ahead, '
+                       'headrace.secret_names, headrace.shown_text, '
                        'headrace.find_args, headrace.failure_of, headrace.error_place to %I', role);
     else
         raise exception using errcode = 'HR003',
             message = format('access must be worker, web, enqueuer or viewer, not "%s"', access);
     end case;
+    if access = 'viewer' then
+        execute format('revoke all on headrace.webhook_secret from %I', role);
+    end if;
     if access in ('worker', 'viewer') then
         execute format('revoke all on headrace.access_user, headrace.access_key, headrace.access_session, headrace.access_link, '
                        'headrace.access_try from %I', role);
@@ -2856,6 +2907,16 @@ CREATE FUNCTION headrace.schedule_job(s headrace.schedule, d headrace.schedule_d
                    'timezone', case when s.cron is null then 'UTC' else coalesce(d.timezone, s.timezone) end)))
 $$;
 
+CREATE FUNCTION headrace.secret_names() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select concat_ws('|', 'password|passwd|passphrase|pwd|secret|token|authorization|credential|cookie|api|access|private|'
+                          'encryption|signing|connection|card|cvv|cvc',
+                     (select string_agg(distinct split_part(n, '_', 1), '|')
+                      from headrace.task t, jsonb_array_elements_text(t.secrets -> 'names') n))
+$$;
+
 CREATE FUNCTION headrace.set_limit(name text, kind text, queue text, tasks text[], key text, bound integer, span interval, burst integer, settings jsonb, by_code boolean DEFAULT false, at_moment timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2940,6 +3001,15 @@ begin
     end if;
     return query select i from unnest(ids) i where i <> all(settled);
 end
+$$;
+
+CREATE FUNCTION headrace.shown_text(value jsonb, secret text) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select case jsonb_typeof(value)
+        when 'object' then (select string_agg(headrace.shown_text(e.value, secret), ' ') from jsonb_each(value) e where e.key !~* secret)
+        when 'array' then (select string_agg(headrace.shown_text(e, secret), ' ') from jsonb_array_elements(value) e)
+        else value #>> '{}' end
 $$;
 
 CREATE FUNCTION headrace.sort_into_lanes(queue text, chunk integer, lows smallint[], highs smallint[], afters bigint[], befores bigint[]) RETURNS TABLE(rank integer, first bigint, last bigint, jobs integer)
@@ -3440,34 +3510,6 @@ CREATE TABLE headrace.audit (
     after jsonb
 )
 PARTITION BY RANGE (at);
-
-CREATE TABLE headrace.audit_202611 (
-    id bigint CONSTRAINT audit_id_not_null NOT NULL,
-    at timestamp with time zone CONSTRAINT audit_at_not_null NOT NULL,
-    by text CONSTRAINT audit_by_not_null NOT NULL,
-    source text CONSTRAINT audit_source_not_null NOT NULL,
-    address text,
-    action text CONSTRAINT audit_action_not_null NOT NULL,
-    kind text CONSTRAINT audit_kind_not_null NOT NULL,
-    targets text[] CONSTRAINT audit_targets_not_null NOT NULL,
-    count bigint CONSTRAINT audit_count_not_null NOT NULL,
-    before jsonb,
-    after jsonb
-);
-
-CREATE TABLE headrace.audit_202612 (
-    id bigint CONSTRAINT audit_id_not_null NOT NULL,
-    at timestamp with time zone CONSTRAINT audit_at_not_null NOT NULL,
-    by text CONSTRAINT audit_by_not_null NOT NULL,
-    source text CONSTRAINT audit_source_not_null NOT NULL,
-    address text,
-    action text CONSTRAINT audit_action_not_null NOT NULL,
-    kind text CONSTRAINT audit_kind_not_null NOT NULL,
-    targets text[] CONSTRAINT audit_targets_not_null NOT NULL,
-    count bigint CONSTRAINT audit_count_not_null NOT NULL,
-    before jsonb,
-    after jsonb
-);
 
 CREATE SEQUENCE headrace.audit_number
     START WITH 1
@@ -4031,6 +4073,40 @@ CREATE TABLE headrace.tick (
     CONSTRAINT tick_outcome_check CHECK ((outcome = ANY (ARRAY['enqueued'::text, 'waiting'::text, 'overlapped'::text, 'skipped'::text, 'paused'::text, 'missed'::text, 'refused'::text])))
 );
 
+CREATE TABLE headrace.webhook (
+    name text NOT NULL,
+    url text NOT NULL,
+    tasks text[] DEFAULT '{}'::text[] NOT NULL,
+    states headrace.job_state[] DEFAULT '{succeeded,failed,cancelled}'::headrace.job_state[] NOT NULL,
+    tenant text,
+    enabled boolean DEFAULT true NOT NULL,
+    disabled_reason text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT webhook_states_check CHECK ((states <@ '{succeeded,failed,cancelled}'::headrace.job_state[]))
+);
+
+CREATE TABLE headrace.webhook_due (
+    id bigint NOT NULL,
+    job jsonb NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0', autovacuum_vacuum_insert_threshold='-1');
+
+ALTER TABLE headrace.webhook_due ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.webhook_due_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE headrace.webhook_secret (
+    name text NOT NULL,
+    secret text NOT NULL,
+    previous text,
+    previous_until timestamp with time zone
+);
+
 CREATE TABLE headrace.worker (
     id bigint NOT NULL,
     beat bigint DEFAULT 0 NOT NULL,
@@ -4107,10 +4183,6 @@ CREATE TABLE headrace.workflow_node (
     result jsonb
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_cost_delay='0');
-
-ALTER TABLE ONLY headrace.audit ATTACH PARTITION headrace.audit_202611 FOR VALUES FROM ('2026-11-01 00:00:00+00') TO ('2026-12-01 00:00:00+00');
-
-ALTER TABLE ONLY headrace.audit ATTACH PARTITION headrace.audit_202612 FOR VALUES FROM ('2026-12-01 00:00:00+00') TO ('2027-01-01 00:00:00+00');
 
 ALTER TABLE ONLY headrace.job_history ATTACH PARTITION headrace.job_history_long FOR VALUES IN ('long');
 
@@ -4217,6 +4289,15 @@ ALTER TABLE ONLY headrace.task
 ALTER TABLE ONLY headrace.tick
     ADD CONSTRAINT tick_pkey PRIMARY KEY (schedule, tenant, nominal, fold);
 
+ALTER TABLE ONLY headrace.webhook_due
+    ADD CONSTRAINT webhook_due_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY headrace.webhook
+    ADD CONSTRAINT webhook_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY headrace.webhook_secret
+    ADD CONSTRAINT webhook_secret_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY headrace.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
 
@@ -4238,27 +4319,11 @@ CREATE INDEX attempt_job ON ONLY headrace.attempt USING btree (job_id, run);
 
 CREATE INDEX audit_action ON ONLY headrace.audit USING btree (action, id);
 
-CREATE INDEX audit_202611_action_id_idx ON headrace.audit_202611 USING btree (action, id);
-
 CREATE INDEX audit_by ON ONLY headrace.audit USING btree (by, id);
-
-CREATE INDEX audit_202611_by_id_idx ON headrace.audit_202611 USING btree (by, id);
 
 CREATE INDEX audit_id ON ONLY headrace.audit USING btree (id);
 
-CREATE INDEX audit_202611_id_idx ON headrace.audit_202611 USING btree (id);
-
 CREATE INDEX audit_targets ON ONLY headrace.audit USING gin (targets);
-
-CREATE INDEX audit_202611_targets_idx ON headrace.audit_202611 USING gin (targets);
-
-CREATE INDEX audit_202612_action_id_idx ON headrace.audit_202612 USING btree (action, id);
-
-CREATE INDEX audit_202612_by_id_idx ON headrace.audit_202612 USING btree (by, id);
-
-CREATE INDEX audit_202612_id_idx ON headrace.audit_202612 USING btree (id);
-
-CREATE INDEX audit_202612_targets_idx ON headrace.audit_202612 USING gin (targets);
 
 CREATE UNIQUE INDEX deploy_automatic ON headrace.deploy USING btree (label) WHERE automatic;
 
@@ -4365,22 +4430,6 @@ CREATE INDEX workflow_node_move ON headrace.workflow_node USING btree (workflow_
 CREATE UNIQUE INDEX workflow_node_name ON headrace.workflow_node USING btree (workflow_id, name) WHERE (name IS NOT NULL);
 
 CREATE INDEX workflow_node_workflow ON headrace.workflow_node USING btree (workflow_id, job_id);
-
-ALTER INDEX headrace.audit_action ATTACH PARTITION headrace.audit_202611_action_id_idx;
-
-ALTER INDEX headrace.audit_by ATTACH PARTITION headrace.audit_202611_by_id_idx;
-
-ALTER INDEX headrace.audit_id ATTACH PARTITION headrace.audit_202611_id_idx;
-
-ALTER INDEX headrace.audit_targets ATTACH PARTITION headrace.audit_202611_targets_idx;
-
-ALTER INDEX headrace.audit_action ATTACH PARTITION headrace.audit_202612_action_id_idx;
-
-ALTER INDEX headrace.audit_by ATTACH PARTITION headrace.audit_202612_by_id_idx;
-
-ALTER INDEX headrace.audit_id ATTACH PARTITION headrace.audit_202612_id_idx;
-
-ALTER INDEX headrace.audit_targets ATTACH PARTITION headrace.audit_202612_targets_idx;
 
 ALTER INDEX headrace.job_history_which ATTACH PARTITION headrace.job_history_long_correlation_id_workflow_id_idx;
 

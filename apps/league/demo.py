@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +27,7 @@ from apps.league.sql import query
 from apps.league.stats import STATS_FUNCTIONS, cache_tag
 from apps.league.storing import store_all
 from apps.league.terminal import console, print_error, print_results
+from headrace.web import Serving, serve_open_app
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -183,19 +183,14 @@ def _verify(job_id: UUID) -> list[str]:
 
 async def _stay_until_interrupted() -> None:
     console.print(
-        "\nThe worker stays up. In another terminal:\n"
+        "\nThe worker stays up, and so does the dashboard, for this machine only. In another terminal:\n"
         "  .venv/bin/python -m apps.league show player_power_rating\n"
         "  .venv/bin/headrace jobs list\n"
-        "  .venv/bin/headrace queues\n"
-        "Ctrl-C stops everything.",
+        "  .venv/bin/headrace doctor\n",
         highlight=False,
         markup=False,
     )
-    interrupted = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted.set)
-    await interrupted.wait()
+    await serve_open_app(app, Serving(target="the dashboard", port=0, no_login=True, log_level="warning"))
     console.print("Stopping.")
 
 

@@ -116,7 +116,7 @@ class Headrace(Declaring, Asking):
         return Worker(self, **options)
 
     async def drain(self, **options: Any) -> None:
-        """Work off everything that is queued and not paused, here and now, and return: for tests and one-off commands."""
+        """Work off all that is queued and not paused, here and now, and return: for tests and one-off commands."""
         await self._here()
         await self.worker(**({"heartbeat": "loop"} | options)).run_until_idle()
 

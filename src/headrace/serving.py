@@ -27,8 +27,8 @@ class QueueInfo:
         running: Jobs that run.
         scheduled: Jobs that wait for a time.
         blocked: Jobs that wait for other jobs, an event, or a worker that knows their task.
-        complete: Whether the numbers are exact. Otherwise they are what a worker counted within the last minutes, or
-            the least that there can be, if none did: no more than 1,000 are looked at.
+        complete: Whether the numbers are exact. Otherwise they are what a worker counted within the last minutes, or,
+            if none did, the least that there can be: no more than 1,000 are looked at.
         oldest_at: Since when the oldest of the queued ones could run.
         workers: How many workers serve it, draining ones not counted.
         places: How many of its jobs they can run at once.

@@ -39,8 +39,8 @@ def web_app(
         app: Whose jobs.
         local: Whether whoever is on this machine may do everything, without signing in. For development: see
             `headrace.web.gate`.
-        cors_origins: Origins (``https://shop.example``) whose pages may call the API from a browser, with a key. None by
-            default.
+        cors_origins: Origins (``https://shop.example``) whose pages may call the API from a browser, with a key. None
+            by default.
         max_body_bytes: Larger bodies are refused. 8 MiB: some thousand jobs in bulk.
     """
     web = FastAPI(title="headrace", version="1", docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json")

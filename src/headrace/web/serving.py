@@ -98,10 +98,15 @@ async def _serve(app: Headrace, serving: Serving) -> None:
         log_to_stderr(serving.log_level, "server", serving.log_format)
     async with app:
         await refuse_strangers(app, serving)
-        await _serve_open(app, serving)
+        await serve_open_app(app, serving)
 
 
-async def _serve_open(app: Headrace, serving: Serving) -> None:
+async def serve_open_app(app: Headrace, serving: Serving) -> None:
+    """Serve an app that is open until SIGTERM or Ctrl-C, in a program of one's own.
+
+    Raises:
+        ConfigurationError: It cannot listen where it is told to.
+    """
     with _listen(serving) as listening:
         address = "http://{}:{}{}".format(*_shown(listening), serving.prefix)
         sys.stderr.write(f"serving {serving.target} at {address}/  (API: {address}/api/v1, Ctrl-C stops it)\n")
@@ -110,7 +115,8 @@ async def _serve_open(app: Headrace, serving: Serving) -> None:
         sys.stderr.flush()
         worker = await _start_worker(app, serving) if serving.with_worker else None
         services = asyncio.create_task(run_services(app))
-        web = web_app(app, local=serving.no_login, cors_origins=serving.cors_origins)
+        # In a thread: it takes half a second, and a worker may be on this event loop.
+        web = await asyncio.to_thread(web_app, app, local=serving.no_login, cors_origins=serving.cors_origins)
         try:
             running = server(outermost(web, serving), serving)
             running.on_exit = web.state.live.let_all_go
