@@ -42,4 +42,5 @@ def _introduce(app: Headrace, target: str, url: str) -> None:
     if is_embedded(app):
         note("psql      python -m headrace._store.embedded psql")
     note("jobs      headrace jobs list")
+    note(f"dashboard headrace serve {target} --no-login")
     note("Ctrl-C stops everything.")
