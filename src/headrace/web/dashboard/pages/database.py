@@ -13,11 +13,11 @@ from headrace.web.dashboard.rendering import page
 from headrace.web.dashboard.requests import App, Overseer, PageRoute
 
 if TYPE_CHECKING:
-    from headrace import Finding
+    from headrace.doctor import Finding
 
 router = APIRouter(route_class=PageRoute)
 FRESH_S = 30.0
-"""Where a million jobs wait, looking takes a second of the database's time: everybody who looks shares it for so long."""
+"""Where a million jobs wait, looking takes seconds of the database's time: all who look share it for so long."""
 
 
 @dataclass
