@@ -1525,7 +1525,6 @@ begin
     when 'viewer' then
         execute format('grant select on all tables in schema %I to %I', schema, role);
         execute format('grant execute on function headrace.uuid7_floor, headrace.uuid7_floor_of, headrace.lane_of, headrace.rate_ahead, '
-                       'headrace.secret_names, headrace.shown_text, '
                        'headrace.find_args, headrace.failure_of, headrace.error_place to %I', role);
     else
         raise exception using errcode = 'HR003',
@@ -2917,16 +2916,6 @@ CREATE FUNCTION headrace.schedule_job(s headrace.schedule, d headrace.schedule_d
                    'timezone', case when s.cron is null then 'UTC' else coalesce(d.timezone, s.timezone) end)))
 $$;
 
-CREATE FUNCTION headrace.secret_names() RETURNS text
-    LANGUAGE sql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-    select concat_ws('|', 'password|passwd|passphrase|pwd|secret|token|authorization|credential|cookie|api|access|private|'
-                          'encryption|signing|connection|card|cvv|cvc',
-                     (select string_agg(distinct split_part(n, '_', 1), '|')
-                      from headrace.task t, jsonb_array_elements_text(t.secrets -> 'names') n))
-$$;
-
 CREATE FUNCTION headrace.set_limit(name text, kind text, queue text, tasks text[], key text, bound integer, span interval, burst integer, settings jsonb, by_code boolean DEFAULT false, at_moment timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3011,15 +3000,6 @@ begin
     end if;
     return query select i from unnest(ids) i where i <> all(settled);
 end
-$$;
-
-CREATE FUNCTION headrace.shown_text(value jsonb, secret text) RETURNS text
-    LANGUAGE sql STABLE
-    AS $$
-    select case jsonb_typeof(value)
-        when 'object' then (select string_agg(headrace.shown_text(e.value, secret), ' ') from jsonb_each(value) e where e.key !~* secret)
-        when 'array' then (select string_agg(headrace.shown_text(e, secret), ' ') from jsonb_array_elements(value) e)
-        else value #>> '{}' end
 $$;
 
 CREATE FUNCTION headrace.sort_into_lanes(queue text, chunk integer, lows smallint[], highs smallint[], afters bigint[], befores bigint[]) RETURNS TABLE(rank integer, first bigint, last bigint, jobs integer)

@@ -215,7 +215,7 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
     }
     assert viewer.one("select headrace.failure_of(error, task) from headrace.job_history where id = %s", [job])
     assert executable(viewer) == {
-        "uuid7_floor", "uuid7_floor_of", "lane_of", "rate_ahead", "secret_names", "shown_text", "find_args", "failure_of", "error_place",
+        "uuid7_floor", "uuid7_floor_of", "lane_of", "rate_ahead", "find_args", "failure_of", "error_place",
     }  # fmt: skip
     assert allowed(viewer, "insert, update, delete, truncate") == set()
     with pytest.raises(NO_RIGHT):

@@ -39,7 +39,9 @@ def serving(url: str, *options: str) -> Iterator[tuple[subprocess.Popen[str], st
             pytest.fail("it did not start")
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def test_it_serves_and_drains(database: str) -> None:

@@ -55,9 +55,13 @@ async def deliver(
 
 
 async def _body(app: Headrace, job: dict[str, Any]) -> bytes:
-    """What is told: the job as it ended, with its result or error if it has not run again since."""
-    found = [info for info in await app.find_jobs([job["id"]]) if info.run == job["run"] and info.state == job["state"]]
-    outcome = {"result": found[0].result, "error": found[0].error} if found else {}
+    """What is told: the job as it ended, with its result or error if it has not run again since; without secrets."""
+    redactor, outcome = await app.redactor(), {}
+    for info in await app.find_jobs([job["id"]]):
+        if info.run == job["run"] and info.state == job["state"]:
+            shown = redactor.job(info)
+            outcome = {"result": shown.result, "error": shown.error}
+            job = redactor.texts(info.task, info.args).everywhere(job)
     told = {"type": f"job.{job['state']}", "timestamp": job["finished_at"], "data": job | outcome}
     body = json.dumps(told).encode()
     if len(body) > MAX_BODY_BYTES:

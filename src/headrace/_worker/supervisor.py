@@ -204,6 +204,10 @@ class Supervisor:
         if self._unclean:
             raise WorkerError("not every worker process stopped cleanly: " + "; ".join(self._unclean))
 
+    def stop(self) -> None:
+        """Stop as at the first signal: for a program that hears signals itself."""
+        self._stopping.set()
+
     def _hear_signal(self, number: signal.Signals) -> None:
         if self._stopping.is_set():
             _log.warning("%s again: ending everything at once", number.name)

@@ -1,8 +1,8 @@
 """Serves the web application by itself: what `headrace serve` does.
 
 One process: uvicorn on an event loop that is also the app's. SIGTERM or Ctrl-C: no new connections; requests that are
-running finish, live streams end; a second signal ends it at once. With a worker beside it, that is a supervisor's
-process of its own, so that no handler can hold up a request; it is told to drain when the requests are over.
+running finish, live streams end; a second signal ends it at once. With a worker beside it, that is a process of its
+own, so that no handler can hold up a request; it is told to drain when the requests are over.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import os
 import signal
 import socket
 import sys
@@ -29,6 +28,9 @@ from uvicorn.config import LOGGING_CONFIG
 
 from headrace._worker.log_lines import LogFormat, log_to_stderr
 from headrace._worker.services import run_services
+from headrace._worker.supervisor import Supervisor
+from headrace._worker.worker import DEFAULT_CONCURRENCY
+from headrace._worker.worker_process import WorkerSettings
 from headrace.errors import ConfigurationError
 from headrace.web.application import web_app
 
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
 
 LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+BACKLOG = 2048
+"""Connections that wait to be taken: as many as uvicorn lets."""
+
 _log = logging.getLogger("headrace.web")
 
 
@@ -109,24 +114,50 @@ async def serve_open_app(app: Headrace, serving: Serving) -> None:
     """
     with _listen(serving) as listening:
         address = "http://{}:{}{}".format(*_shown(listening), serving.prefix)
-        sys.stderr.write(f"serving {serving.target} at {address}/  (API: {address}/api/v1, Ctrl-C stops it)\n")
+        _announce(f"serving {serving.target} at {address}/  (API: {address}/api/v1, Ctrl-C stops it)", serving)
         if (link := await first_login(app, address, serving)) is not None:
-            sys.stderr.write(f"nobody can sign in yet; the first administrator, within the hour: {link}\n")
-        sys.stderr.flush()
-        worker = await _start_worker(app, serving) if serving.with_worker else None
+            _announce(f"nobody can sign in yet; the first administrator, within the hour: {link}", serving)
         services = asyncio.create_task(run_services(app))
         # In a thread: it takes half a second, and a worker may be on this event loop.
         web = await asyncio.to_thread(web_app, app, local=serving.no_login, cors_origins=serving.cors_origins)
+        running = server(outermost(web, serving), serving)
+        running.on_exit = web.state.live.let_all_go
         try:
-            running = server(outermost(web, serving), serving)
-            running.on_exit = web.state.live.let_all_go
-            await running.serve(sockets=[listening])
+            if serving.with_worker:
+                await _serve_beside_worker(app, serving, running, listening)
+            else:
+                await running.serve(sockets=[listening])
         finally:
             await web.state.live.close()
             services.cancel()
             await asyncio.gather(services, return_exceptions=True)
-            if worker is not None:
-                await _stop(worker)
+
+
+async def _serve_beside_worker(app: Headrace, serving: Serving, running: Server, listening: socket.socket) -> None:
+    """Serve while a worker process runs; what ends first ends the other.
+
+    The worker process hears of this one's end, however that comes: see supervisor.py.
+
+    Raises:
+        WorkerError: The worker cannot be kept running.
+    """
+    app.worker()  # refuses apps without tasks
+    settings = WorkerSettings(
+        target=serving.target,
+        concurrency=DEFAULT_CONCURRENCY,
+        log_level=serving.log_level,
+        log_format=serving.log_format,
+    )
+    # An embedded server is ours to stop.
+    supervisor = Supervisor(settings, environment={"HEADRACE_URL": app.url})
+    working = asyncio.create_task(supervisor.run())
+    await asyncio.sleep(0)  # it hears signals first, and then the server does in its place
+    serving_requests = asyncio.create_task(running.serve(sockets=[listening]))
+    await asyncio.wait({working, serving_requests}, return_when=asyncio.FIRST_COMPLETED)
+    running.should_exit = True
+    await serving_requests
+    supervisor.stop()
+    await working
 
 
 async def refuse_strangers(app: Headrace, serving: Serving) -> None:
@@ -215,13 +246,21 @@ def outermost(web: FastAPI, serving: Serving) -> ASGIApp:
     return served
 
 
+def _announce(line: str, serving: Serving) -> None:
+    if serving.log_format != "plain":
+        _log.info("%s", line)
+        return
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
 def _listen(serving: Serving) -> socket.socket:
     try:
         family, kind, _, _, address = socket.getaddrinfo(serving.host, serving.port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen()  # whoever reads the address may connect at once, and is served when we are ready
+        listening.listen(BACKLOG)  # who comes before all is ready waits, and is not refused
     except OSError as error:
         raise ConfigurationError(f"cannot listen on {serving.host}, port {serving.port}: {error.strerror}") from error
     return listening
@@ -230,21 +269,3 @@ def _listen(serving: Serving) -> socket.socket:
 def _shown(listening: socket.socket) -> tuple[str, int]:
     host, port = listening.getsockname()[:2]
     return (f"[{host}]" if ":" in host else host), port
-
-
-async def _start_worker(app: Headrace, serving: Serving) -> asyncio.subprocess.Process:
-    app.worker()  # refuses apps without tasks
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "headrace", "worker", serving.target, "--log-level", serving.log_level,
-        "--log-format", serving.log_format,
-        start_new_session=True,  # Ctrl-C is for us to pass on
-        env=os.environ | {"HEADRACE_URL": app.url},  # an embedded server is ours to stop
-    )  # fmt: skip
-
-
-async def _stop(worker: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        worker.send_signal(signal.SIGTERM)
-    code = await worker.wait()
-    if code != 0:
-        _log.error("the worker beside this server ended with status %d", code)

@@ -124,13 +124,13 @@ async def start_operation(body: StartBody, app: App, who: Operator) -> Operation
     return _answer(started)
 
 
-@router.get("/operations/{operation}", operation_id="get_operation", responses=answers(404))
+@router.get("/operations/{operation:int}", operation_id="get_operation", responses=answers(404))
 async def get_operation(operation: Number, app: App, who: Viewer) -> OperationAnswer:
     """Look at an operation, and how far it is."""
     return _answer(await app.operations.get(operation, tenant=who.tenant))
 
 
-@router.post("/operations/{operation}/cancel", operation_id="cancel_operation", responses=answers(404, 409))
+@router.post("/operations/{operation:int}/cancel", operation_id="cancel_operation", responses=answers(404, 409))
 async def cancel_operation(operation: Number, app: App, who: Operator) -> OperationAnswer:
     """Stop an operation: nothing is done if it still waits; otherwise what is done stays done."""
     if (await app.operations.get(operation, tenant=who.tenant)).over:

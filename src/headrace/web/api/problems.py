@@ -158,8 +158,11 @@ def _add(web: FastAPI, kind: type[Exception], answer: Callable[[Any], Response],
 
 def allowed_methods(web: FastAPI, path: str) -> list[str]:
     """What can be done with the thing at a path, over all routes: the router knows only the first."""
+    described = web.openapi()["paths"]
+    if path in described:
+        return sorted(name.upper() for name in described[path])
     methods: set[str] = set()
-    for template, operations in web.openapi()["paths"].items():
+    for template, operations in described.items():
         if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template)), path):
             methods |= {name.upper() for name in operations}
     return sorted(methods)
