@@ -108,7 +108,7 @@ select j.id::text, j.state::text, j.task, j.queue, j.attempts, j.max_attempts, j
                     and (w.priority > j.priority or (w.priority = j.priority and w.position < j.position))
                     and w.position is not null and w.suspicion > 0 and w.state in ('queued', 'running') limit %(bound)s)) a) end as ahead,
        case when j.state = 'queued' then (
-           -- Those of its queue that run, among the first of each index.
+           -- Those of its queue that run, among the first of each index (of lanes: any, since those that run are in all of them).
            select count(*) filter (where r.state = 'running')
            from ((select w.state from headrace.job w
                   where w.queue = j.queue and w.position is not null and w.suspicion = 0 and w.lane is null
@@ -116,7 +116,7 @@ select j.id::text, j.state::text, j.task, j.queue, j.attempts, j.max_attempts, j
                  union all
                  (select w.state from headrace.job w
                   where w.queue = j.queue and w.position is not null and w.suspicion = 0 and w.lane is not null
-                  order by w.lane, (-w.priority::integer), w.position limit 10 * %(bound)s)
+                  limit 10 * %(bound)s)
                  union all
                  (select w.state from headrace.job w
                   where w.queue = j.queue and w.position is not null and w.suspicion > 0
