@@ -10,6 +10,8 @@ import pytest
 from fastapi import FastAPI
 from playwright.async_api import expect
 
+from headrace import Headrace
+from headrace.access import Role
 from headrace.web import web_app
 from tests.dashboard.browsing import find_faults, looking, serving
 from tests.worker.helpers import until
@@ -298,3 +300,22 @@ async def test_theme_and_zone_are_remembered(shop: Shop, browser: Browser) -> No
         await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
         await page.goto("/jobs?filter=state:failed")
         assert (await page.locator("tr[data-id] time").first.get_attribute("title") or "").endswith("IST")
+
+
+async def test_people_sign_in_and_out(database: str, browser: Browser) -> None:
+    """Who is not known is led to the form, and from there to where they wanted; signing out ends it; axe finds nothing."""
+    async with Headrace(database) as app:
+        await app.access.create_user("mia", role=Role.VIEWER, password="a long enough password")
+        async with serving(web_app(app)) as address, looking(browser, address) as (page, _):
+            await page.goto("/queues")
+            await page.wait_for_url("**/login?next=**")
+            assert await find_faults(page) == []
+            await page.get_by_label("Name").fill("mia")
+            await page.get_by_label("Password").fill("a long enough password")
+            await page.get_by_role("button", name="Sign in").click()
+            await page.wait_for_url("**/queues")
+            await expect(page.get_by_text("mia · viewer")).to_be_visible()
+            await page.get_by_role("button", name="Sign out").click()
+            await page.wait_for_url("**/login")
+            await page.goto("/queues")
+            await page.wait_for_url("**/login?next=**")
