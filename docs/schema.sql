@@ -843,21 +843,29 @@ begin
               select '-infinity', 'infinity', backwards where backwards is not null) s
         where s.to_at > low and s.from_at < high
     ), finished as materialized (
-        select date_trunc('minute', h.finished_at, 'UTC') as at, date_trunc('minute', h.claimed_at, 'UTC') as started_at,
-               h.queue, h.task, h.state::text as what,
-               case when h.worker_id <> 0 then headrace.bucket_of(greatest(0, extract(
-                   epoch from h.claimed_at - coalesce(h.run_at, h.created_at)))::float8) end as wait,
-               case when h.worker_id <> 0 and h.state <> 'cancelled' then headrace.bucket_of(greatest(0, extract(
-                   epoch from h.finished_at - h.claimed_at))::float8) end as run,
-               h.worker_id <> 0 as ran
-        from part p
-        join headrace.job_history h on h.finished_at >= p.from_at and h.finished_at < p.to_at
-        where h.finished_at >= low and h.finished_at < least(high, moment + interval '1 day')
-          and case when backwards is null
-                   then own - age(h.xmin) >= p.oldest
-                        and not pg_visible_in_snapshot((own - age(h.xmin))::text::xid8, p.snapshot)
-                   else own - age(h.xmin) < p.oldest
-                        or pg_visible_in_snapshot((own - age(h.xmin))::text::xid8, p.snapshot) end
+        -- Counts, starts, waits and runs apart: together there would be nearly as many groups as rows.
+        select case when grouping(f.started_at) = 0 then f.started_at else f.at end as at, f.queue, f.task,
+               case 0 when grouping(f.what) then f.what::text when grouping(f.started_at) then 'started'
+                      when grouping(f.wait) then 'wait' else 'run' end as what,
+               coalesce(f.wait, f.run) as bucket, count(*) as n
+        from (
+            select date_bin('1 minute', h.finished_at, '2000-01-01 00:00:00+00') as at,
+                   case when h.worker_id <> 0 then date_bin('1 minute', h.claimed_at, '2000-01-01 00:00:00+00') end as started_at,
+                   h.queue, h.task, h.state as what,
+                   case when h.worker_id <> 0 then headrace.bucket_of(
+                       date_part('epoch', h.claimed_at - coalesce(h.run_at, h.created_at))) end as wait,
+                   case when h.worker_id <> 0 and h.state <> 'cancelled' then headrace.bucket_of(
+                       date_part('epoch', h.finished_at - h.claimed_at)) end as run
+            from part p
+            join headrace.job_history h on h.finished_at >= p.from_at and h.finished_at < p.to_at
+            where h.finished_at >= low and h.finished_at < least(high, moment + interval '1 day')
+              and case when backwards is null
+                       then own - age(h.xmin) >= p.oldest
+                            and not pg_visible_in_snapshot((own - age(h.xmin))::text::xid8, p.snapshot)
+                       else own - age(h.xmin) < p.oldest
+                            or pg_visible_in_snapshot((own - age(h.xmin))::text::xid8, p.snapshot) end) f
+        group by grouping sets ((f.at, f.queue, f.task, f.what), (f.started_at, f.queue, f.task), (f.at, f.queue, f.task, f.wait),
+                                (f.at, f.queue, f.task, f.run))
     ), tried as materialized (
         select a.job_id, a.finished_at, a.started_at, a.outcome
         from part p
@@ -871,11 +879,12 @@ begin
           and (a.outcome in ('retried', 'lost', 'snoozed', 'waiting')
                or (a.outcome in ('succeeded', 'failed', 'cancelled') and a.finished_at >= counted_until))
     ), ended as materialized (
-        select date_trunc('minute', t.finished_at, 'UTC') as at, date_trunc('minute', nullif(t.started_at, '-infinity'), 'UTC') as started_at,
+        select date_bin('1 minute', t.finished_at, '2000-01-01 00:00:00+00') as at,
+               case when t.started_at > '-infinity' then date_bin('1 minute', t.started_at, '2000-01-01 00:00:00+00') end as started_at,
                coalesce(j.queue, h.queue) as queue, coalesce(j.task, h.task) as task,
                case t.outcome when 'lost' then 'rescued' when 'snoozed' then null when 'waiting' then null else t.outcome end as what,
                case when t.outcome in ('retried', 'succeeded', 'failed') and t.started_at > '-infinity' then
-                   headrace.bucket_of(greatest(0, extract(epoch from t.finished_at - t.started_at))::float8) end as run
+                   headrace.bucket_of(date_part('epoch', t.finished_at - t.started_at)) end as run
         from tried t
         left join headrace.job j on j.id = t.job_id
         left join lateral (
@@ -884,15 +893,16 @@ begin
               and d.finished_at >= low and d.finished_at < moment + interval '1 day' limit 1) h on true
         where coalesce(j.queue, h.queue) is not null
     ), base as materialized (
-        select f.at, f.queue, f.task, f.what, f.wait, f.run, count(*) as n
-        from (select f.at, f.queue, f.task, f.what, f.wait, f.run from finished f
+        select f.at, f.queue, f.task, f.what, f.bucket, sum(f.n)::bigint as n
+        from (select f.at, f.queue, f.task, f.what, f.bucket, f.n from finished f
+              where f.at is not null and (f.what not in ('wait', 'run') or f.bucket is not null)
               union all
-              select f.started_at, f.queue, f.task, 'started', null, null from finished f where f.ran
+              select e.at, e.queue, e.task, e.what, null, 1 from ended e where e.what is not null
               union all
-              select e.at, e.queue, e.task, e.what, null, e.run from ended e where e.what is not null
+              select e.at, e.queue, e.task, 'run', e.run, 1 from ended e where e.run is not null
               union all
-              select e.started_at, e.queue, e.task, 'started', null, null from ended e where e.started_at is not null) f
-        group by f.at, f.queue, f.task, f.what, f.wait, f.run
+              select e.started_at, e.queue, e.task, 'started', null, 1 from ended e where e.started_at is not null) f
+        group by f.at, f.queue, f.task, f.what, f.bucket
     ), added as (
         insert into headrace.rollup as r (step, scope, start_at, queue, task, started, succeeded, failed, cancelled, retried, rescued,
                                           waits, runs)
@@ -901,20 +911,20 @@ begin
                coalesce(sum(b.n) filter (where b.what = 'started'), 0), coalesce(sum(b.n) filter (where b.what = 'succeeded'), 0),
                coalesce(sum(b.n) filter (where b.what = 'failed'), 0), coalesce(sum(b.n) filter (where b.what = 'cancelled'), 0),
                coalesce(sum(b.n) filter (where b.what = 'retried'), 0), coalesce(sum(b.n) filter (where b.what = 'rescued'), 0),
-               headrace.tally(array_agg(b.wait) filter (where b.wait is not null), array_agg(b.n) filter (where b.wait is not null)),
-               headrace.tally(array_agg(b.run) filter (where b.run is not null), array_agg(b.n) filter (where b.run is not null))
+               headrace.tally(array_agg(b.bucket) filter (where b.what = 'wait'), array_agg(b.n) filter (where b.what = 'wait')),
+               headrace.tally(array_agg(b.bucket) filter (where b.what = 'run'), array_agg(b.n) filter (where b.what = 'run'))
         from base b
         cross join lateral (values ('minute', b.at, interval '2 days'), ('hour', date_trunc('hour', b.at, 'UTC'), interval '14 days'),
                                    ('day', date_trunc('day', b.at, 'UTC'), interval '400 days')) as s(step, start_at, keep)
         where s.start_at > moment - s.keep
         group by grouping sets ((s.step, s.start_at, b.queue, b.task), (s.step, s.start_at, b.queue), (s.step, s.start_at))
-        on conflict (step, scope, start_at, queue, task) do update
+        on conflict (step, scope, task, queue, start_at) do update
         set started = r.started + excluded.started, succeeded = r.succeeded + excluded.succeeded, failed = r.failed + excluded.failed,
             cancelled = r.cancelled + excluded.cancelled, retried = r.retried + excluded.retried,
             rescued = r.rescued + excluded.rescued, waits = headrace.add_counts(r.waits, excluded.waits),
             runs = headrace.add_counts(r.runs, excluded.runs)
     )
-    select coalesce(sum(b.n) filter (where b.what <> 'started'), 0), pg_current_snapshot() into counted, taken from base b;
+    select coalesce(sum(b.n) filter (where b.what not in ('started', 'wait', 'run')), 0), pg_current_snapshot() into counted, taken from base b;
 end
 $$;
 
@@ -1515,7 +1525,6 @@ begin
     when 'viewer' then
         execute format('grant select on all tables in schema %I to %I', schema, role);
         execute format('grant execute on function headrace.uuid7_floor, headrace.uuid7_floor_of, headrace.lane_of, headrace.rate_ahead, '
-                       'headrace.secret_names, headrace.shown_text, '
                        'headrace.find_args, headrace.failure_of, headrace.error_place to %I', role);
     else
         raise exception using errcode = 'HR003',
@@ -2907,16 +2916,6 @@ CREATE FUNCTION headrace.schedule_job(s headrace.schedule, d headrace.schedule_d
                    'timezone', case when s.cron is null then 'UTC' else coalesce(d.timezone, s.timezone) end)))
 $$;
 
-CREATE FUNCTION headrace.secret_names() RETURNS text
-    LANGUAGE sql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-    select concat_ws('|', 'password|passwd|passphrase|pwd|secret|token|authorization|credential|cookie|api|access|private|'
-                          'encryption|signing|connection|card|cvv|cvc',
-                     (select string_agg(distinct split_part(n, '_', 1), '|')
-                      from headrace.task t, jsonb_array_elements_text(t.secrets -> 'names') n))
-$$;
-
 CREATE FUNCTION headrace.set_limit(name text, kind text, queue text, tasks text[], key text, bound integer, span interval, burst integer, settings jsonb, by_code boolean DEFAULT false, at_moment timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3001,15 +3000,6 @@ begin
     end if;
     return query select i from unnest(ids) i where i <> all(settled);
 end
-$$;
-
-CREATE FUNCTION headrace.shown_text(value jsonb, secret text) RETURNS text
-    LANGUAGE sql STABLE
-    AS $$
-    select case jsonb_typeof(value)
-        when 'object' then (select string_agg(headrace.shown_text(e.value, secret), ' ') from jsonb_each(value) e where e.key !~* secret)
-        when 'array' then (select string_agg(headrace.shown_text(e, secret), ' ') from jsonb_array_elements(value) e)
-        else value #>> '{}' end
 $$;
 
 CREATE FUNCTION headrace.sort_into_lanes(queue text, chunk integer, lows smallint[], highs smallint[], afters bigint[], befores bigint[]) RETURNS TABLE(rank integer, first bigint, last bigint, jobs integer)
@@ -4266,7 +4256,7 @@ ALTER TABLE ONLY headrace.rollup_look
     ADD CONSTRAINT rollup_look_pkey PRIMARY KEY (one);
 
 ALTER TABLE ONLY headrace.rollup
-    ADD CONSTRAINT rollup_pkey PRIMARY KEY (step, scope, start_at, queue, task);
+    ADD CONSTRAINT rollup_pkey PRIMARY KEY (step, scope, task, queue, start_at);
 
 ALTER TABLE ONLY headrace.rollup_seen
     ADD CONSTRAINT rollup_seen_pkey PRIMARY KEY (from_at);
@@ -4404,6 +4394,8 @@ CREATE INDEX lost_worker_at ON headrace.lost_worker USING btree (lost_at);
 CREATE INDEX operation_unfinished ON headrace.operation USING btree (id) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
 
 CREATE INDEX payload_job ON ONLY headrace.payload USING btree (job_id);
+
+CREATE INDEX rollup_age ON headrace.rollup USING btree (step, start_at);
 
 CREATE INDEX schedule_due_next ON headrace.schedule_due USING btree (next_due) WHERE (next_due IS NOT NULL);
 

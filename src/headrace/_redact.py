@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from urllib.parse import quote, quote_plus
 
 from pydantic import BaseModel, RootModel, SecretBytes, SecretStr
@@ -247,30 +247,7 @@ class Redactor:
 
     def named(self, value: Any) -> Any:
         """What belongs to no task, such as an event's payload, as it may be shown: by the names that any app has."""
-        secrets = self._names
-        for known in self._stored.values():
-            secrets = secrets.joined(Secrets(names=known.names))
-        return secrets.redact_named(value)
-
-    def is_hidden(
-        self, part: Literal["args", "result", "meta"], path: Sequence[str], tasks: Iterable[str] = ()
-    ) -> bool:
-        """Whether a part of jobs is secret, or has something secret in it: who may search it can find it out.
-
-        Args:
-            part: Of what: arguments, result, metadata.
-            path: Where in it.
-            tasks: Only of jobs of these tasks; none: of all.
-        """
-        wanted = set(tasks)
-        known = {**self._declared, **self._stored}
-        all_secrets = [self.of(task) for task in known if not wanted or task in wanted] or [self._names]
-        if any(is_secret_name(strict(secrets.names), name) for secrets in all_secrets for name in path):
-            return True
-        marks = {
-            mark for s in all_secrets for mark in (s.args if part == "args" else s.result if part == "result" else ())
-        }
-        return any(_overlap_of(tuple(path), mark) for mark in marks)
+        return self.all().redact_named(value)
 
     def args(self, task: str, args: Any) -> Any:
         """A task's arguments as they may be shown: of a job, a schedule, a workflow's node."""
@@ -434,15 +411,6 @@ class _Walk:
                     waiting += items.values()
                 case list() | tuple() as items:
                     waiting += items
-
-
-def _overlap_of(path: Path, mark: Path) -> bool:
-    """Whether one is inside of the other."""
-    if not path or not mark:
-        return True
-    if mark[0] == ANY_DEPTH:
-        return _overlap_of(path, mark[1:]) or _overlap_of(path[1:], mark)
-    return mark[0] in (ANY_ITEM, path[0]) and _overlap_of(path[1:], mark[1:])
 
 
 def _active(marks: Iterable[Path]) -> frozenset[Path]:

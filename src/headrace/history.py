@@ -39,7 +39,7 @@ MAX_POINTS = 20_000
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _STEPS = (
-    (timedelta(hours=3), _MINUTE), (timedelta(hours=12), 5 * _MINUTE), (timedelta(days=2), 15 * _MINUTE),
+    (timedelta(hours=3), _MINUTE), (timedelta(hours=12), 5 * _MINUTE), (timedelta(days=1), 15 * _MINUTE),
     (timedelta(days=4), _HOUR), (timedelta(days=14), 2 * _HOUR), (timedelta.max, _DAY),
 )  # fmt: skip
 
@@ -194,7 +194,11 @@ async def _read(
     if metric in DEPTHS:
         records = await database.records("read_samples", **parameters)
         return {record["at"]: record[metric] for record in records}
-    parameters |= {"task": task, "scope": 0 if task is not None else 1 if parameters["queue"] is not None else 2}
+    queue = parameters["queue"]
+    if task is not None:
+        parameters |= {"scope": 0, "task": task}
+    else:  # what is added up has no name there
+        parameters |= {"scope": 1 if queue is not None else 2, "task": "", "queue": queue or ""}
     if metric in COUNTS:
         records = await database.records("read_counts", **parameters)
         return {record["at"]: _count(record, metric) for record in records}

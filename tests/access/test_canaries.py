@@ -27,6 +27,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from sentry_sdk.transport import Transport
 
 from headrace import Role, acting
+from headrace._webhook.delivery import _body
 from headrace._worker.log_lines import LogLines
 from headrace.cli import main
 from headrace.observe import sentry, traces
@@ -192,6 +193,17 @@ async def web_answers(world: World) -> str:
     return "\n".join(said)
 
 
+async def webhooks(world: World) -> str:
+    """What receivers of webhooks are told."""
+    bodies = []
+    for job_id in world.jobs.values():
+        job = await world.app.find_job(job_id)
+        tags = [f"of {canaries.MARKED}"] if canaries.MARKED in str(job.args) else []
+        told = {"id": job_id, "run": job.run, "state": job.state, "finished_at": "", "tags": tags}
+        bodies.append(await _body(world.app, told))
+    return "\n".join(body.decode() for body in bodies)
+
+
 SOURCES: dict[str, Callable[[World], Awaitable[str]]] = {
     "worker logs": worker_logs,
     "JSON logs": json_logs,
@@ -201,6 +213,7 @@ SOURCES: dict[str, Callable[[World], Awaitable[str]]] = {
     "redacted jobs": redacted_jobs,
     "audit": audit_entries,
     "API and dashboard": web_answers,
+    "webhooks": webhooks,
 }
 
 COMMANDS = [

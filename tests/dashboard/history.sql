@@ -1,4 +1,7 @@
 -- A made-up past of two days for the charts of a shop that is a minute old. Not what any worker counted.
+delete from headrace.rollup;
+delete from headrace.queue_sample;
+
 insert into headrace.rollup (step, scope, start_at, queue, task, started, succeeded, failed, cancelled, retried, rescued, waits, runs)
 select 'minute', 2, t.at, '', '', n.jobs + n.failed, n.jobs, n.failed, 0, n.failed, 0,
        headrace.tally(array[6, 8, 10, 12 + n.more, 14 + n.more, 17 + n.more, 19 + n.late + n.more], array[jobs / 6, jobs / 3, jobs / 5, jobs / 8, jobs / 12, jobs / 20, jobs / 50]::bigint[]),

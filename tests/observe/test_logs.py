@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 import structlog
 
@@ -147,3 +149,17 @@ def test_importing_headrace_imports_none_of_the_extras() -> None:
 
 async def _stub(number: int) -> None:
     raise AssertionError("another process runs it")
+
+
+@pytest.mark.process
+def test_serve_writes_json_too(start: Callable[..., Command]) -> None:
+    """The server's own lines and uvicorn's, from the first to the last."""
+    server = start("serve", SAMPLE, "--port", "0", "--log-format", "json")
+    found = server.wait_for(
+        lambda lines: next((m for m in (re.search(r"at (http://[^/]+)/", line) for line in lines) if m), None),
+        "it serves",
+    )
+    httpx.get(f"{found[1]}/api/v1/health/live", timeout=60)
+    server.wait_for(lambda lines: [line for line in lines if "uvicorn.access" in line], "the request is logged")
+    assert server.close() == 0
+    assert {line["logger"].partition(".")[0] for line in parsed(server.lines)} == {"headrace", "uvicorn"}

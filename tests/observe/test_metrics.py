@@ -266,8 +266,7 @@ async def test_what_is_dear_is_asked_seldom(app: Headrace, monkeypatch: pytest.M
         return object()
 
     monkeypatch.setattr(vitals, "read_vitals", slow)
-    monkeypatch.setattr(vitals.time, "monotonic", lambda: clock[0])
-    cached, database = CachedVitals(), await app.database()
+    cached, database = CachedVitals(lambda: clock[0]), await app.database()
     first = await cached.read(database)
     clock[0] += 49.9
     assert await cached.read(database) is first

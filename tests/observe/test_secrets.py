@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 import sentry_sdk
@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sentry_sdk.transport import Transport
 
-from headrace import InvalidArguments
+from headrace import Headrace, InvalidArguments, Secret
 from headrace.observe import logs, sentry, traces
 from tests.access import canary_app as canaries
 from tests.observe.test_logs import _logging_as_before  # noqa: F401 - a fixture
@@ -58,12 +58,12 @@ async def test_canaries(
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    app = module.app
+    app: Headrace = module.app
     traces.instrument(app, provider)
     sentry.instrument(app)
 
     @app.task(name="say_fields")
-    async def say_fields(token: canaries.Annotated[str, canaries.Secret], card: canaries.Card) -> None:
+    async def say_fields(token: Annotated[str, Secret], card: canaries.Card) -> None:
         log = structlog.get_logger("shop")
         log.warning("a field", used=token, nested={"deep": [token]}, thing=card, password=OF_NO_JOB)
         logging.getLogger("shop").error("a %s", card, extra={"used": token, "api_key": OF_NO_JOB})
@@ -73,7 +73,7 @@ async def test_canaries(
             log.exception("with a traceback")
 
     @app.task(name="count_secretly")
-    async def count_secretly(pin: canaries.Annotated[int, canaries.Secret]) -> None:
+    async def count_secretly(pin: Annotated[int, Secret]) -> None:
         structlog.get_logger("shop").warning("a number", entered=pin)
 
     async with app:
@@ -90,7 +90,7 @@ async def test_canaries(
         await say_fields.enqueue(canaries.MARKED, canaries.Card(number=canaries.NESTED))
         await count_secretly.enqueue(271828)
         with pytest.raises(InvalidArguments):
-            await count_secretly.enqueue(canaries.MARKED)
+            await count_secretly.enqueue(canaries.MARKED)  # type: ignore[arg-type]
         await app.drain(listen=False)
     said = {
         "lines": stream.getvalue(),

@@ -202,7 +202,7 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
         "inspect_server": {}, "inspect_transactions": {}, "inspect_slots": {}, "inspect_tables": {}, "inspect_indexes": {},
         "inspect_partitions": {"days": 14}, "inspect_jobs": {"lease_s": 20}, "inspect_gates": {}, "inspect_rest": {"lease_s": 20},
         "read_look": {}, "list_deploys": {"since": "2026-01-01", "until": None},
-        "read_counts": ROLLUPS | {"task": None, "scope": 0}, "read_times": ROLLUPS | {"task": None, "scope": 0, "measure": "run"},
+        "read_counts": ROLLUPS | {"task": "", "scope": 2}, "read_times": ROLLUPS | {"task": "", "scope": 2, "measure": "run"},
         "read_samples": ROLLUPS,
         "list_schedules": {"name": None}, "list_schedule_tenants": {"name": "s", "tenant": None, "after": "", "limit": 1},
         "list_ticks": {"name": "s", "tenant": None, "before": None, "limit": 1},
@@ -215,7 +215,7 @@ def test_a_viewer_only_reads(store: Store, role: Callable[[str], Store]) -> None
     }
     assert viewer.one("select headrace.failure_of(error, task) from headrace.job_history where id = %s", [job])
     assert executable(viewer) == {
-        "uuid7_floor", "uuid7_floor_of", "lane_of", "rate_ahead", "secret_names", "shown_text", "find_args", "failure_of", "error_place",
+        "uuid7_floor", "uuid7_floor_of", "lane_of", "rate_ahead", "find_args", "failure_of", "error_place",
     }  # fmt: skip
     assert allowed(viewer, "insert, update, delete, truncate") == set()
     with pytest.raises(NO_RIGHT):

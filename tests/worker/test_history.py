@@ -112,7 +112,7 @@ async def fill(tables: Tables, step: str, span: timedelta, each: timedelta) -> N
 @pytest.mark.parametrize(
     ("since", "source", "each", "step"),
     [
-        (5 * MINUTE, "minute", MINUTE, MINUTE), (6 * HOUR, "minute", MINUTE, 5 * MINUTE), (2 * DAY, "minute", MINUTE, 15 * MINUTE),
+        (5 * MINUTE, "minute", MINUTE, MINUTE), (6 * HOUR, "minute", MINUTE, 5 * MINUTE), (DAY, "minute", MINUTE, 15 * MINUTE),
         (4 * DAY, "hour", HOUR, HOUR), (14 * DAY, "hour", HOUR, 2 * HOUR), (90 * DAY, "day", DAY, DAY),
     ],
 )  # fmt: skip

@@ -152,7 +152,8 @@ def _job_of(event: EventDict) -> RunningJob | None:
 def hide(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """A structlog processor: hides secrets; put it behind what makes texts of exceptions, before what renders."""
     named = NO_MARKS.redact_named({key: value for key, value in event.items() if key != "exc_info"})
-    return event | {key: _hide_in(value) for key, value in named.items()}
+    event.update({key: _hide_in(value) for key, value in named.items()})
+    return event
 
 
 def _hide_in(value: Any) -> Any:

@@ -14,8 +14,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import sentry_sdk
+from sentry_sdk._types import AnnotatedValue
 from sentry_sdk.integrations.logging import ignore_logger
-from sentry_sdk.utils import AnnotatedValue, safe_repr
+from sentry_sdk.utils import safe_repr
 
 from headrace.context import hide_secrets
 from headrace.middleware import Middleware

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from headrace.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace._store.database import Database
 
 DEADLINE_S = 30.0
@@ -75,9 +77,13 @@ class CachedVitals:
     """Vitals that are some seconds old at most, asked once however many want them.
 
     They are kept for `KEPT_S`, and for longer where asking is dear; so is the news that they are not to be had.
+
+    Args:
+        clock: Monotonic, in seconds; tests step it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._kept: Vitals | DatabaseUnavailable | None = None
         self._until = 0.0
         self._asking = asyncio.Lock()
@@ -89,13 +95,13 @@ class CachedVitals:
             DatabaseUnavailable: It does not answer.
         """
         async with self._asking:
-            if self._kept is None or time.monotonic() >= self._until:
-                begun_s = time.monotonic()
+            if self._kept is None or self._clock() >= self._until:
+                begun_s = self._clock()
                 try:
                     self._kept = await read_vitals(database)
                 except DatabaseUnavailable as error:
                     self._kept = error
-                ended_s = time.monotonic()
+                ended_s = self._clock()
                 self._until = ended_s + max(KEPT_S, rest_after(ended_s - begun_s))
             if isinstance(self._kept, DatabaseUnavailable):
                 raise self._kept

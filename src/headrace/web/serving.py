@@ -114,10 +114,9 @@ async def serve_open_app(app: Headrace, serving: Serving) -> None:
     """
     with _listen(serving) as listening:
         address = "http://{}:{}{}".format(*_shown(listening), serving.prefix)
-        sys.stderr.write(f"serving {serving.target} at {address}/  (API: {address}/api/v1, Ctrl-C stops it)\n")
+        _announce(f"serving {serving.target} at {address}/  (API: {address}/api/v1, Ctrl-C stops it)", serving)
         if (link := await first_login(app, address, serving)) is not None:
-            sys.stderr.write(f"nobody can sign in yet; the first administrator, within the hour: {link}\n")
-        sys.stderr.flush()
+            _announce(f"nobody can sign in yet; the first administrator, within the hour: {link}", serving)
         services = asyncio.create_task(run_services(app))
         # In a thread: it takes half a second, and a worker may be on this event loop.
         web = await asyncio.to_thread(web_app, app, local=serving.no_login, cors_origins=serving.cors_origins)
@@ -245,6 +244,14 @@ def outermost(web: FastAPI, serving: Serving) -> ASGIApp:
         # Else a page whose name leads to 127.0.0.1 (DNS rebinding) would be of our own origin.
         served = TrustedHostMiddleware(served, allowed_hosts=LOOPBACK_HOSTS, www_redirect=False)
     return served
+
+
+def _announce(line: str, serving: Serving) -> None:
+    if serving.log_format != "plain":
+        _log.info("%s", line)
+        return
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 def _listen(serving: Serving) -> socket.socket:

@@ -16,8 +16,9 @@ create table headrace.rollup (
     rescued bigint not null,
     waits integer[] not null,                           -- from due to started, in buckets: see bucket_of
     runs integer[] not null,                            -- from started to ended
-    primary key (step, scope, start_at, queue, task)
+    primary key (step, scope, task, queue, start_at)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000);
+create index rollup_age on headrace.rollup (step, start_at);
 
 -- Depths of queues, looked at once a minute: the sums and maxima of the samples in each span.
 create table headrace.queue_sample (

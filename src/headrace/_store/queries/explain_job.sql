@@ -19,7 +19,7 @@ with recursive job as materialized (
 ), gate as materialized (
     select m.id, m.name, m.kind, m.bound, m.burst, m.forced, m.settings, nullif(p.pair ->> 1, '') as key,
            ceil(extract(epoch from m.span) * 1000000 / greatest(1, m.bound))::bigint as rate_us,
-           floor(extract(epoch from m.changed_at) * 1000000)::bigint as changed_us,
+           case when m.kind = 'rate' then floor(extract(epoch from m.changed_at) * 1000000)::bigint end as changed_us,
            g.tat_us, g.step_us, coalesce(g.turn, 0) as turn, g.holder, coalesce(g.state, 'closed') as state, g.since, g.probes,
            -- What has ended, and is not folded in yet, holds nothing any more.
            greatest(0, coalesce(g.held, 0) - (

@@ -1,5 +1,4 @@
--- Counts and samples that are out of their step's retention: minutes for 2 days, hours for 14, days for 400. The scopes are named, so
--- that the index finds them.
+-- Counts and samples that are out of their step's retention: minutes for 2 days, hours for 14, days for 400.
 with samples as (
     delete from headrace.queue_sample q
     where (q.step = 'minute' and q.start_at <= coalesce(%(now)s::timestamptz, now()) - interval '2 days')
@@ -7,6 +6,6 @@ with samples as (
        or (q.step = 'day' and q.start_at <= coalesce(%(now)s::timestamptz, now()) - interval '400 days')
 )
 delete from headrace.rollup r
-where (r.step = 'minute' and r.scope in (0, 1, 2) and r.start_at <= coalesce(%(now)s::timestamptz, now()) - interval '2 days')
-   or (r.step = 'hour' and r.scope in (0, 1, 2) and r.start_at <= coalesce(%(now)s::timestamptz, now()) - interval '14 days')
-   or (r.step = 'day' and r.scope in (0, 1, 2) and r.start_at <= coalesce(%(now)s::timestamptz, now()) - interval '400 days')
+where (r.step = 'minute' and r.start_at <= coalesce(%(now)s::timestamptz, now()) - interval '2 days')
+   or (r.step = 'hour' and r.start_at <= coalesce(%(now)s::timestamptz, now()) - interval '14 days')
+   or (r.step = 'day' and r.start_at <= coalesce(%(now)s::timestamptz, now()) - interval '400 days')

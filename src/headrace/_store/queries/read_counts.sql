@@ -4,6 +4,6 @@ select date_bin(make_interval(secs => %(bin_s)s::float8), r.start_at, '2000-01-0
        sum(r.cancelled)::bigint as cancelled, sum(r.retried)::bigint as retried, sum(r.rescued)::bigint as rescued
 from headrace.rollup r
 where r.step = %(step)s and r.scope = %(scope)s and r.start_at >= %(since)s::timestamptz and r.start_at < %(until)s::timestamptz
-  and (%(queue)s::text is null or r.queue = %(queue)s::text) and (%(task)s::text is null or r.task = %(task)s::text)
+  and (%(queue)s::text is null or r.queue = %(queue)s::text) and r.task = %(task)s::text
 group by 1
 order by 1

@@ -6,7 +6,7 @@ from (select date_bin(make_interval(secs => %(bin_s)s::float8), r.start_at, '200
       cross join lateral unnest(case %(measure)s::text when 'wait' then r.waits else r.runs end) with ordinality as c(n, bucket)
       where r.step = %(step)s and r.scope = %(scope)s
         and r.start_at >= %(since)s::timestamptz and r.start_at < %(until)s::timestamptz
-        and (%(queue)s::text is null or r.queue = %(queue)s::text) and (%(task)s::text is null or r.task = %(task)s::text)
+        and (%(queue)s::text is null or r.queue = %(queue)s::text) and r.task = %(task)s::text
       group by 1, 2) b
 group by b.at
 order by b.at

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace._redact import HIDDEN
+from headrace._redact import HIDDEN, UNKNOWN
 
 
 def restore_hidden(given: Any, original: Any) -> Any:
     """What somebody has edited, with the original in each place that was hidden from them and left as it was."""
     match given:
-        case str() if given == HIDDEN:
+        case str() if given in (HIDDEN, UNKNOWN):
             return original
         case dict():
             known = original if isinstance(original, dict) else {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote, unquote, urlsplit
 
+import psycopg
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
@@ -29,6 +31,7 @@ SAID = "headrace_said"
 """The cookie that carries a message over a redirection."""
 
 _SAID_LASTS_S = 20
+_log = logging.getLogger("headrace.web")
 _MOST_SAID = 600
 
 
@@ -106,6 +109,9 @@ async def _answer(handle: Callable[[Request], Coroutine[Any, Any, Response]], re
         if request.method == "POST" and not isinstance(error, JobNotFound | WorkflowNotFound | DatabaseError):
             return back(request, what, failed=True)
         status, title = _status_of(error)
+    except psycopg.Error as error:
+        _log.exception("%s %s", request.method, request.url.path)
+        what, status, title = str(error), HTTPStatus.INTERNAL_SERVER_ERROR, "The database refused this"
     except HTTPException as error:
         if error.status_code not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
             raise

@@ -76,7 +76,8 @@ async def overview(
         queued=sum(each.queued for each in queues), running=sum(each.running for each in queues),
         all_counted=all(each.complete for each in queues), workers=workers,
         places=sum(worker.places for worker in workers if worker.state == "running"),
-        oldest=min((each.oldest_at for each in queues if each.oldest_at), default=None), notes=await attention(app, queues, workers), before=before,
+        oldest=min((each.oldest_at for each in queues if each.oldest_at), default=None),
+        notes=await attention(app, queues, workers), before=before,
         totals={name: by_metric[name].total for name in ("succeeded", "failed")}, queues=queues, queue=queue, task=task,
         tasks=app.task_names(), deploys=deploys, counted_until=series[0].counted_until,
     )  # fmt: skip
