@@ -207,6 +207,23 @@ async def test_a_large_result_is_left_out(told_app: Headrace, receiver: Receiver
     assert (data["too_large"], "result" in data, len(body) < 2000) == (True, False, True)
 
 
+async def test_what_is_secret_is_not_told(told_app: Headrace, receiver: Receiver) -> None:
+    """A delivery holds nothing of the job's secret arguments, wherever they were said."""
+
+    @told_app.task(name="pay")
+    async def pay(password: str) -> None:
+        raise ValueError(f"cannot pay with {password}")
+
+    await told_app.webhooks.set("shop", receiver.url, tasks=["pay"])
+    named = pay.options(max_attempts=1, correlation_id="of canary-1234", tags=["canary-1234"])
+    await named.enqueue(password="canary-1234")
+    await work(told_app)
+    ((_, body),) = receiver.got
+    assert json.loads(body)["type"] == "job.failed"
+    assert b"canary" not in body
+    assert b"cannot pay" in body
+
+
 async def test_secrets_are_rotated(told_app: Headrace, receiver: Receiver) -> None:
     """For a while deliveries are signed by both secrets, so that receivers can change theirs."""
     old = await told_app.webhooks.set("shop", receiver.url, tasks=["add"])

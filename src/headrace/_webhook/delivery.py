@@ -56,12 +56,15 @@ async def deliver(
 
 async def _body(app: Headrace, job: dict[str, Any]) -> bytes:
     """What is told: the job as it ended, with its result or error if it has not run again since; without secrets."""
-    redactor, outcome = await app.redactor(), {}
-    for info in await app.find_jobs([job["id"]]):
-        if info.run == job["run"] and info.state == job["state"]:
-            shown = redactor.job(info)
-            outcome = {"result": shown.result, "error": shown.error}
-            job = redactor.texts(info.task, info.args).everywhere(job)
+    found = [info for info in await app.find_jobs([job["id"]]) if info.run == job["run"] and info.state == job["state"]]
+    # What is gone cannot be asked for its arguments, and so not what in its texts is secret.
+    job = {name: value for name, value in job.items() if name not in ("tags", "correlation_id")}
+    outcome: dict[str, Any] = {}
+    if found:
+        shown = (await app.redactor()).job(found[0])
+        outcome = {
+            "result": shown.result, "error": shown.error, "tags": shown.tags, "correlation_id": shown.correlation_id,
+        }  # fmt: skip
     told = {"type": f"job.{job['state']}", "timestamp": job["finished_at"], "data": job | outcome}
     body = json.dumps(told).encode()
     if len(body) > MAX_BODY_BYTES:
