@@ -14,6 +14,7 @@ import tempfile
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -25,7 +26,8 @@ from psycopg import sql
 from headrace._store.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 RUN_DIRECTORY = "HEADRACE_TEST_RUN"
 EXTERNAL_URL = "HEADRACE_TEST_URL"
@@ -124,6 +126,12 @@ def _template(server: DatabaseServer) -> str:
             migrate(server.url_of(draft))
             admin.execute(sql.SQL("alter database {} rename to {}").format(sql.Identifier(draft), sql.Identifier(name)))
     return name
+
+
+@pytest.fixture(scope="session")
+def lend_database(server: DatabaseServer, _template: str) -> Callable[[], AbstractContextManager[str]]:
+    """Gives URLs of new databases with headrace's current schema to tests that share one."""
+    return partial(_new_database, server, template=_template)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import sys
-import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -29,8 +28,8 @@ from headrace.cli.output import show_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
+    from contextlib import AbstractContextManager
 
-    from conftest import DatabaseServer
 
 REPOSITORY = Path(__file__).parents[1]
 TARGET = "tests.cli_app:app"
@@ -109,15 +108,10 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture(scope="module")
-def shared_url(server: DatabaseServer, _template: str) -> Iterator[str]:
+def shared_url(lend_database: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """A migrated database for the commands of this file: most need one, and making it takes longer than they do."""
-    name = f"cli_{uuid.uuid4().hex}"
-    create, drop = sql.SQL("create database {} owner {} template {}"), sql.SQL("drop database {} with (force)")
-    with server.admin() as admin:
-        admin.execute(create.format(sql.Identifier(name), sql.Identifier(server.role), sql.Identifier(_template)))
-    yield server.url_of(name)
-    with server.admin() as admin:
-        admin.execute(drop.format(sql.Identifier(name)))
+    with lend_database() as url:
+        yield url
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,30 +12,23 @@ from headrace import Headrace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
-    from conftest import DatabaseServer
     from headrace import AuditEntry
 
 TABLES = (
     "job", "job_history", "attempt", "job_log", "job_progress", "payload", "enqueue_key", "worker", "queue", "task", "event",
     "schedule", "schedule_due", "schedule_code", "tick", "workflow", "workflow_node", "dependency", "workflow_change",
-    "flow_limit", "flow_queue", "flow_gate", "pause", "step",
+    "flow_limit", "flow_queue", "flow_gate", "pause", "step", "operation",
     "access_link", "access_session", "access_key", "access_user", "access_try",
 )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
-def shared_url(server: DatabaseServer, _template: str) -> Iterator[str]:
+def shared_url(lend_database: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """The URL of a migrated database that this process's tests share."""
-    name = f"access_{uuid.uuid4().hex}"
-    create, drop = sql.SQL("create database {} owner {} template {}"), sql.SQL("drop database {} with (force)")
-    with server.admin() as admin:
-        admin.execute(create.format(sql.Identifier(name), sql.Identifier(server.role), sql.Identifier(_template)))
-    try:
-        yield server.url_of(name)
-    finally:
-        with server.admin() as admin:
-            admin.execute(drop.format(sql.Identifier(name)))
+    with lend_database() as url:
+        yield url
 
 
 @pytest.fixture

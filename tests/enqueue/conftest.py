@@ -5,7 +5,6 @@ The database is one for each process of the run, emptied after each test: copyin
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
@@ -16,8 +15,8 @@ from headrace import Headrace, Task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractContextManager
 
-    from conftest import DatabaseServer
 
 TABLES = (
     "job", "job_history", "attempt", "job_log", "job_progress", "payload", "enqueue_key", "worker", "queue", "task", "event",
@@ -27,17 +26,10 @@ TABLES = (
 
 
 @pytest.fixture(scope="session")
-def shared_url(server: DatabaseServer, _template: str) -> Iterator[str]:
+def shared_url(lend_database: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """The URL of a migrated database that this process's tests share."""
-    name = f"enqueue_{uuid.uuid4().hex}"
-    create, drop = sql.SQL("create database {} owner {} template {}"), sql.SQL("drop database {} with (force)")
-    with server.admin() as admin:
-        admin.execute(create.format(sql.Identifier(name), sql.Identifier(server.role), sql.Identifier(_template)))
-    try:
-        yield server.url_of(name)
-    finally:
-        with server.admin() as admin:
-            admin.execute(drop.format(sql.Identifier(name)))
+    with lend_database() as url:
+        yield url
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from psycopg import sql
@@ -11,7 +11,8 @@ from psycopg import sql
 from tests.store.harness import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from conftest import DatabaseServer
 
@@ -24,20 +25,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_url(server: DatabaseServer, _template: str) -> Iterator[str]:
+def shared_url(server: DatabaseServer, lend_database: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """The URL of a migrated database that this process's tests share: making a thousand takes too long."""
-    name = f"store_{uuid.uuid4().hex}"
-    create, drop = sql.SQL("create database {} owner {} template {}"), sql.SQL("drop database {} with (force)")
-    with server.admin() as admin:
-        admin.execute(create.format(sql.Identifier(name), sql.Identifier(server.role), sql.Identifier(_template)))
-        admin.execute(sql.SQL("alter database {} set synchronous_commit to off").format(sql.Identifier(name)))
-    try:
-        with Store(server.url_of(name)) as store:
-            _drop_later_partitions(store)
-        yield server.url_of(name)
-    finally:
+    with lend_database() as url:
         with server.admin() as admin:
-            admin.execute(drop.format(sql.Identifier(name)))
+            name = sql.Identifier(urlsplit(url).path.removeprefix("/"))
+            admin.execute(sql.SQL("alter database {} set synchronous_commit to off").format(name))
+        with Store(url) as store:
+            _drop_later_partitions(store)
+        yield url
 
 
 def _drop_later_partitions(store: Store) -> None:

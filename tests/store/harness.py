@@ -235,7 +235,7 @@ class Store:
         for table in (
             "job", "job_progress", "enqueue_key", "worker", "queue", "task", "event", "schedule", "schedule_due", "schedule_code",
             "tick", "workflow", "workflow_node", "dependency", "workflow_change", "pause", "flow_limit", "flow_queue", "flow_gate",
-            "flow_release", "rollup", "rollup_seen", "queue_sample", "deploy",
+            "flow_release", "operation", "rollup", "rollup_seen", "queue_sample", "deploy",
         ):  # fmt: skip
             self.ask(f"delete from {self.schema}.{table}")
         self.ask(

@@ -30,9 +30,9 @@ from tests.store.filters import IDS, NOW, NUMBERS, PARTS, WORDS, matches, terms
 from tests.store.harness import Store, ended
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractContextManager
 
-    from conftest import DatabaseServer
 
 JOBS = 400
 STATES = ["blocked", "scheduled", "queued", "running", "succeeded", "failed", "cancelled"]
@@ -141,11 +141,9 @@ class Jobs:
 
 
 @pytest.fixture(scope="module")
-def url(server: DatabaseServer, _template: str) -> Iterator[str]:
+def url(lend_database: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """A database of its own: it has jobs of the past."""
-    from conftest import _new_database
-
-    with _new_database(server, _template) as url:
+    with lend_database() as url:
         yield url
 
 

@@ -5,7 +5,6 @@ The database is one for each process of the run, emptied after each test.
 
 from __future__ import annotations
 
-import uuid
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,11 +21,10 @@ from tests.web.sample_app import declare_tasks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from contextlib import AbstractAsyncContextManager
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from fastapi import FastAPI
 
-    from conftest import DatabaseServer
 
 KEPT = ("instance", "schema_version", "audit", "rollup_look")
 ADMIN = Caller(name="ann", role=Role.ADMIN, tenant=None, address="127.0.0.1")
@@ -36,17 +34,10 @@ ACME = replace(OPERATOR, name="of acme", tenant="acme")
 
 
 @pytest.fixture(scope="session")
-def shared_url(server: DatabaseServer, _template: str) -> Iterator[str]:
+def shared_url(lend_database: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """The URL of a migrated database that this process's tests share."""
-    name = f"web_{uuid.uuid4().hex}"
-    create, drop = sql.SQL("create database {} owner {} template {}"), sql.SQL("drop database {} with (force)")
-    with server.admin() as admin:
-        admin.execute(create.format(sql.Identifier(name), sql.Identifier(server.role), sql.Identifier(_template)))
-    try:
-        yield server.url_of(name)
-    finally:
-        with server.admin() as admin:
-            admin.execute(drop.format(sql.Identifier(name)))
+    with lend_database() as url:
+        yield url
 
 
 @pytest.fixture

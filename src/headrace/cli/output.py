@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from headrace._as_json import as_json
 
 GAP = 2
 """Between columns."""
@@ -59,20 +59,7 @@ def print_error(message: str) -> None:
 
 def print_json(document: Any) -> None:
     """Print one JSON document."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=_as_json) + "\n")
-
-
-def _as_json(value: Any) -> Any:
-    match value:
-        case datetime():
-            return value.astimezone(UTC).isoformat()
-        case timedelta():
-            return value.total_seconds()
-        case UUID():
-            return str(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=as_json) + "\n")
 
 
 def print_table(
@@ -163,4 +150,4 @@ def show_relative(moment: datetime | None, now: datetime) -> str:
 
 def show_json(value: Any) -> str:
     """A JSON value in one line."""
-    return json.dumps(value, ensure_ascii=False, default=_as_json)
+    return json.dumps(value, ensure_ascii=False, default=as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -10,6 +9,8 @@ from urllib.parse import quote
 from uuid import UUID
 
 from markupsafe import Markup
+
+from headrace._as_json import as_json
 
 _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 _MOST_LINE_CHARS = 160
@@ -86,12 +87,12 @@ def size(count: float | None) -> str:
 
 def pretty_json(value: Any) -> str:
     """A JSON value over several lines."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=_as_json)
+    return json.dumps(value, indent=2, ensure_ascii=False, default=as_json)
 
 
 def json_line(value: Any) -> str:
     """A JSON value in one line, cut where it is long."""
-    text = json.dumps(value, ensure_ascii=False, default=_as_json)
+    text = json.dumps(value, ensure_ascii=False, default=as_json)
     return text if len(text) <= _MOST_LINE_CHARS else text[: _MOST_LINE_CHARS - 1] + "…"
 
 
@@ -103,16 +104,3 @@ def quoted(value: Any) -> str:
 def short_id(value: UUID | str) -> str:
     """The end of an id: the part that differs between neighbours."""
     return str(value)[-8:]
-
-
-def _as_json(value: Any) -> Any:
-    match value:
-        case datetime():
-            return value.astimezone(UTC).isoformat()
-        case timedelta():
-            return value.total_seconds()
-        case UUID():
-            return str(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    raise TypeError(f"{type(value).__name__} has no JSON form")
