@@ -5,15 +5,15 @@ select r.id::text, r.task, r.queue, r.worker_id, r.run, nullif(r.claimed_at, '-i
         from headrace.job_progress g where g.job_id = r.id and g.run = r.run) as progress
 from (select name from headrace.queue union select queue from headrace.task) n
 cross join lateral (
-    (select j.* from headrace.job j
+    (select j.id, j.task, j.queue, j.worker_id, j.run, j.claimed_at, j.tenant, j.state from headrace.job j
      where j.queue = n.name and j.position is not null and j.suspicion = 0 and j.lane is null
      order by j.priority desc, j.position limit %(bound)s::integer)
     union all
-    (select j.* from headrace.job j
+    (select j.id, j.task, j.queue, j.worker_id, j.run, j.claimed_at, j.tenant, j.state from headrace.job j
      where j.queue = n.name and j.position is not null and j.suspicion = 0 and j.lane is not null
      order by j.lane limit %(bound)s::integer)
     union all
-    (select j.* from headrace.job j
+    (select j.id, j.task, j.queue, j.worker_id, j.run, j.claimed_at, j.tenant, j.state from headrace.job j
      where j.queue = n.name and j.position is not null and j.suspicion > 0
      order by j.priority desc, j.position limit %(bound)s::integer)) r
 where r.state = 'running' and (%(tenant)s::text is null or r.tenant = %(tenant)s::text)
