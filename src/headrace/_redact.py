@@ -155,9 +155,10 @@ class Secrets:
             marks = _below(marks, part) | _below(marks, None)
         return () in marks
 
-    def texts(self, args: Any) -> Texts:
-        """What hides the secrets of these arguments in texts."""
-        return Texts(_Walk(self.names).secrets_of(args, self.args))
+    def texts(self, args: Any, result: Any = None) -> Texts:
+        """What hides the secrets of these arguments, and of this result, in texts."""
+        found = _Walk(self.names).secrets_of(args, self.args)
+        return Texts(found | _Walk(self.names).secrets_of(result, self.result))
 
     def texts_of(self, packed: str | None) -> Texts:
         """`texts`, of arguments as JSON: they are only read if there may be something secret in them."""
@@ -214,7 +215,7 @@ class Redactor:
     def job(self, job: JobInfo) -> JobInfo:
         """A job as it may be shown."""
         secrets = self.of(job.task)
-        texts = secrets.texts(job.args)
+        texts = secrets.texts(job.args, job.result)
         return dataclasses.replace(
             job,
             args=secrets.redact_args(job.args),
@@ -233,11 +234,11 @@ class Redactor:
     ) -> tuple[JobInfo, list[AttemptInfo], list[StepInfo], list[LogLine]]:
         """A job, with what is kept of its attempts, as it may be shown."""
         secrets = self.of(job.task)
-        texts = secrets.texts(job.args)
+        texts = secrets.texts(job.args, job.result)
         return (
             self.job(job),
             [dataclasses.replace(attempt, error=texts.everywhere(attempt.error)) for attempt in attempts],
-            [dataclasses.replace(step, result=secrets.redact_named(step.result, texts)) for step in steps],
+            [dataclasses.replace(step, result=secrets.redact_result(step.result, texts)) for step in steps],
             [dataclasses.replace(line, message=texts(line.message)) for line in logs],
         )
 
@@ -258,9 +259,9 @@ class Redactor:
         secrets = self.of(task)
         return secrets.redact_result(result, secrets.texts(args))
 
-    def texts(self, task: str, args: Any) -> Texts:
-        """What hides the secrets of one job's arguments in its errors, log lines and other texts."""
-        return self.of(task).texts(args)
+    def texts(self, task: str, args: Any, result: Any = None) -> Texts:
+        """What hides the secrets of one job's arguments and result in its errors, log lines and other texts."""
+        return self.of(task).texts(args, result)
 
 
 # -- texts --

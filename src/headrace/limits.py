@@ -289,7 +289,10 @@ def describe(limit: Limit, *, queue: str | None = None, tasks: Sequence[str] | N
     Raises:
         ConfigurationError: It applies to nothing, or cannot apply to this.
     """
-    _check((queue is None) != (not tasks), f"{limit} must apply either to a queue or to tasks")
+    _check(
+        (queue is None) != (not tasks),
+        f"{limit} must apply either to a queue or to tasks: give queue or tasks (--queue or --task)",
+    )
     if isinstance(limit, FairShare | Ageing):
         _check(queue is not None, f"{limit} must apply to a queue")
     kind, row = _row(limit)

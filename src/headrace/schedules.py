@@ -134,7 +134,7 @@ class Schedules:
             ConfigurationError: The options make no sense, or the name is taken.
             InvalidArguments: The arguments do not fit the task.
         """
-        task = self._app.find_task(task) if isinstance(task, str) else task
+        task = self._app.offered_task(task) if isinstance(task, str) else task
         given: dict[str, Any] = {**options}
         given["args"] = _packed(task, given.get("args", {}))
         made = declare(name, task.name, given)

@@ -253,16 +253,17 @@ class PlacesTaken(Reason):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InLine(Reason):
-    """So many jobs of its line, or (more) at least so many, start before it."""
+    """So many jobs of its line, or (more) at least so many, start before it; stopped: something else is in its way."""
 
     kind: ClassVar[str] = "in_line"
     ahead: int
     more: bool
+    stopped: bool
 
     @property
     def text(self) -> str:
         if not self.ahead:
-            return "it is the next in line: a worker takes it within a second"
+            return "it is the next in line" + ("" if self.stopped else ": a worker takes it within a second")
         count = f"{self.ahead:,} or more" if self.more else f"{self.ahead:,}"
         return f"{count} {'job is' if self.ahead == 1 else 'jobs are'} before it in line"
 
@@ -515,6 +516,13 @@ def explain(record: dict[str, Any]) -> Why:
 
 
 def _queued(record: dict[str, Any]) -> Iterator[Reason]:
+    stops = [*_stops(record)]
+    yield from stops
+    if not record["suspicion"]:
+        yield InLine(ahead=min(record["ahead"], BOUND), more=record["ahead"] >= BOUND, stopped=bool(stops))
+
+
+def _stops(record: dict[str, Any]) -> Iterator[Reason]:
     if record["expired"]:
         yield Expired(expires_at=record["expires_at"])
     yield from _pauses(record)
@@ -525,8 +533,6 @@ def _queued(record: dict[str, Any]) -> Iterator[Reason]:
         yield RunsAlone(losses=record["suspicion"], ahead=min(record["ahead"], BOUND))
     elif record["workers"]["live"] and record["running"] >= record["workers"]["places"]:
         yield PlacesTaken(queue=record["queue"], running=record["running"], places=record["workers"]["places"])
-    if not record["suspicion"]:
-        yield InLine(ahead=min(record["ahead"], BOUND), more=record["ahead"] >= BOUND)
 
 
 def _pauses(record: dict[str, Any]) -> Iterator[Reason]:

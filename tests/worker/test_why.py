@@ -111,14 +111,14 @@ async def test_in_line(quiet: Headrace, store: Store) -> None:
     )  # fmt: skip
     second = await send(quiet)
     urgent = await send(quiet, priority=5)
-    assert (await urgent.why()).reasons == (InLine(ahead=0, more=False),)
-    assert (await second.why()).reasons == (InLine(ahead=2, more=False),)
+    assert (await urgent.why()).reasons == (InLine(ahead=0, more=False, stopped=False),)
+    assert (await second.why()).reasons == (InLine(ahead=2, more=False, stopped=False),)
     store.ask(
         f"insert into headrace.job (id, queue, task) select gen_random_uuid(), 'q', 'send' from generate_series(1, {BOUND + 5})"
     )
     last = await send(quiet)
     why = await last.why()
-    assert why.reasons == (InLine(ahead=BOUND, more=True),)
+    assert why.reasons == (InLine(ahead=BOUND, more=True, stopped=False),)
     assert why.reasons[0].text == "1,000 or more jobs are before it in line"
 
 
@@ -274,7 +274,7 @@ async def test_places(quiet: Headrace, store: Store) -> None:
     store.claim(worker_id(store), 2)
     waits = await send(quiet)
     why = await waits.why()
-    assert why.reasons == (PlacesTaken(queue="q", running=2, places=2), InLine(ahead=1, more=False))
+    assert why.reasons == (PlacesTaken(queue="q", running=2, places=2), InLine(ahead=1, more=False, stopped=True))
     assert why.next == "it starts when a place is free, and after those before it"
     store.rows("set_queue", name="q", concurrency=0, max_queued=None, clear=[])
     assert (await waits.why()).reasons[0].text == 'queue "q" has no places in any worker: its concurrency is 0'

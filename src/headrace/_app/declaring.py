@@ -37,6 +37,9 @@ R = TypeVar("R")
 TaskT = TypeVar("TaskT", bound="Task[..., ..., Any]")
 Lifespan = Callable[["Headrace"], AbstractAsyncContextManager[Any]]
 
+OWN_TASKS = "headrace."
+"""How the names of headrace's own tasks begin."""
+
 
 class Declaring(Opening):
     """What the program says of its tasks, queues, limits and schedules; and what it has said."""
@@ -296,6 +299,16 @@ class Declaring(Opening):
         if task is None:
             raise UnknownTask(f'no task is named "{name}". {did_you_mean(name, self.tasks)}')
         return task
+
+    def offered_task(self, name: str) -> Task[..., ..., Any]:
+        """The task of this name or alias, for somebody who asks from outside the program.
+
+        Raises:
+            UnknownTask: There is none, or it is one of headrace's own, whose jobs nobody else makes.
+        """
+        if name.startswith(OWN_TASKS):
+            raise UnknownTask(f'"{name}" is a task of headrace\'s own: nobody else gives it arguments')
+        return self.find_task(name)
 
     def task_names(self) -> list[str]:
         """All names under which jobs of this app may be stored, aliases included."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import dataclasses
 import os
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -92,6 +94,12 @@ class Opening:
         self._close_outside()
 
     def _close_outside(self) -> None:
+        self._close_own_loop()
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def _close_own_loop(self) -> None:
         loop, self._own_loop = self._own_loop, None
         if loop is not None:
             resources = self._resources.pop(loop, None)
@@ -99,9 +107,6 @@ class Opening:
                 asyncio.run_coroutine_threadsafe(resources.results.close(), loop).result()
                 asyncio.run_coroutine_threadsafe(resources.database.close(), loop).result()
             loop.call_soon_threadsafe(loop.stop)
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -163,6 +168,16 @@ def _forget_all_after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_all_after_fork)
+
+
+def _close_own_loops() -> None:
+    """At the end of a program that did not close its apps: what still runs in our threads would complain."""
+    for app in list(_apps):
+        with suppress(Exception):
+            app._close_own_loop()  # noqa: SLF001
+
+
+atexit.register(_close_own_loops)
 
 
 def _run_and_close(loop: asyncio.AbstractEventLoop) -> None:

@@ -18,6 +18,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MAX_URL_CHARS = 2000
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_DOCUMENTATION = ipaddress.ip_network("3fff::/20")  # newer than some Pythons' lists
 
 
 def read_networks(given: Sequence[str]) -> tuple[Network, ...]:
@@ -87,6 +88,8 @@ def may_reach(address: Address, allowed: Sequence[Network] = ()) -> bool:
     if any(address in network for network in allowed):
         return True
     if not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and (address.is_site_local or address in _DOCUMENTATION):
         return False
     return all(may_reach(inner, allowed) for inner in _inside(address))
 

@@ -47,7 +47,7 @@ def enqueue(
 ) -> None:
     """Enqueue a job and print its id; with --wait its result."""
     app = import_app(target)
-    options = app.find_task(task).options(delay=delay, queue=queue, priority=priority, unique=unique)
+    options = app.offered_task(task).options(delay=delay, queue=queue, priority=priority, unique=unique)
     args, kwargs = read_arguments(arguments or [])
     asyncio.run(_enqueue(app, options, args, kwargs, wait, timeout, as_json))
 
@@ -85,7 +85,9 @@ def read_arguments(texts: list[str]) -> tuple[list[Any], dict[str, Any]]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
-            raise typer.BadParameter(f'"{text}" is no argument: write name=value, one JSON object or one JSON array')
+            raise typer.BadParameter(
+                f'"{text}" is no argument: write name=value, or all of them as one JSON object or array, as [{text}]'
+            )
         if name in kwargs:
             raise typer.BadParameter(f'argument "{name}" is given twice')
         kwargs[name] = _json_or_text(value)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headrace import Headrace
 from headrace.cli.opening import with_app, with_database
 from headrace.cli.options import AsJson, Schema, Url, read_bound, read_duration
-from headrace.cli.output import print_json, print_table, say, show_duration, show_time
+from headrace.cli.output import note, print_json, print_table, say, show_duration, show_time
+from headrace.errors import did_you_mean
 
 if TYPE_CHECKING:
     from headrace._store.database import Database
@@ -26,12 +28,24 @@ class _Where:
     schema: str
 
 
+OtherSchema = Annotated[str | None, typer.Option("--schema", metavar="NAME")]
+
+
 @group.callback(invoke_without_command=True)
 def list_queues(context: typer.Context, url: Url = None, schema: Schema = "headrace", as_json: AsJson = False) -> None:
     """List the queues: unfinished jobs by state, how long the oldest one has waited, and their settings."""
     context.obj = _Where(url, schema)
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        _print_queues(url, schema, as_json=as_json)
+
+
+@group.command("list")
+def list_again(context: typer.Context, url: Url = None, schema: OtherSchema = None, as_json: AsJson = False) -> None:
+    """The same: list the queues."""
+    _print_queues(url or context.obj.url, schema or context.obj.schema, as_json=as_json)
+
+
+def _print_queues(url: str | None, schema: str, *, as_json: bool) -> None:
     records, pauses = with_database(url, schema, _read)
     by_queue = {pause["queue"]: pause for pause in pauses}
     for record in records:
@@ -92,7 +106,6 @@ def set_queue(
 
 
 PausedQueue = Annotated[str | None, typer.Argument(metavar="[QUEUE]", help="The queue; without one, all of them.")]
-OtherSchema = Annotated[str | None, typer.Option("--schema", metavar="NAME")]
 
 
 @group.command("pause")
@@ -114,6 +127,11 @@ def pause_queue(
         lambda app: app.pause(name, reason=reason, until=lasts, by=getpass.getuser()),
     )
     say(f'queue "{name}" is paused' if name else "all queues are paused")
+    known = [
+        queue.name for queue in with_app(url or context.obj.url, schema or context.obj.schema, Headrace.list_queues)
+    ]
+    if name and name not in known:
+        note(f'no worker serves "{name}" yet, and no job is in it. {did_you_mean(name, known)}')
 
 
 @group.command("resume")

@@ -57,7 +57,8 @@ begin
         return null;
     end if;
     low := coalesce(look.looked_ats[kind], look.looked_ats[1], moment) - margin;
-    said := headrace.count_ended(low, 'infinity', null, coalesce(look.looked_ats[1], '-infinity'), moment, own);
+    said := headrace.count_ended(low, 'infinity', null, coalesce((select max(l) from unnest(look.looked_ats) l), '-infinity'),
+                                 moment, own);
     total := said.counted;
     delete from headrace.rollup_seen s where s.from_at >= low;
     insert into headrace.rollup_seen (from_at, snapshot) values (low, said.taken);

@@ -5,7 +5,7 @@ problems.py makes problem details of it. Whoever may see one tenant's jobs only 
 `find_visible`; what belongs to all tenants at once is refused them by `all_tenants`.
 """
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from headrace.web.api import (
     about,
@@ -30,8 +30,9 @@ from headrace.web.api import (
     workers,
     workflows,
 )
+from headrace.web.api.dependencies import refuse_unknown_query
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(refuse_unknown_query)])
 for _noun in (
     enqueueing,
     jobs,

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 from fastapi import Depends, Path, Request
+from fastapi.dependencies.models import Dependant
 
 from headrace._redact import HIDDEN, UNKNOWN, Redactor
 from headrace.app import Headrace
-from headrace.errors import JobNotFound
+from headrace.errors import JobNotFound, did_you_mean
 from headrace.job import JobInfo
 from headrace.web.access import Caller, Role, require
 from headrace.web.api.problems import ProblemError
@@ -34,6 +35,27 @@ async def _redactor(app: App) -> Redactor:
 
 
 Redaction = Annotated[Redactor, Depends(_redactor)]
+
+
+def refuse_unknown_query(request: Request) -> None:
+    """Refuse query parameters that a route has not: a misspelled filter would be answered with everything.
+
+    Raises:
+        ProblemError: There is one.
+    """
+    known = _query_names(request.scope["route"].dependant)
+    for name in request.query_params:
+        if name not in known:
+            raise ProblemError(
+                422, "unknown-parameter",
+                f'there is no query parameter "{name}" here. {did_you_mean(name, known) or "There are none"}',
+                wrong=[(f"?{name}", "unknown")],
+            )  # fmt: skip
+
+
+def _query_names(dependant: Dependant) -> list[str]:
+    own = [parameter.alias for parameter in dependant.query_params]
+    return own + [name for inner in dependant.dependencies for name in _query_names(inner)]
 
 
 def refuse_redacted(args: Any, pointer: str) -> None:

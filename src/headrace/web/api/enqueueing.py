@@ -147,7 +147,7 @@ async def enqueue_bulk(body: BulkBody, app: App, who: Operator, idempotency_key:
 
 def _new_job(app: Headrace, who: Caller, body: JobBody, key: str | None, at: str) -> NewJob:
     """What was asked for, checked; `at` is where in the request it is."""
-    task = app.find_task(body.task)
+    task = app.offered_task(body.task)
     if who.tenant is not None and body.tenant not in (None, who.tenant):
         raise ProblemError(
             403, "tenant", f'{who.name} may enqueue only for tenant "{who.tenant}"', wrong=[(f"{at}/tenant", "another")]
@@ -180,7 +180,7 @@ def read_args(app: Headrace, task_name: str, args: dict[str, Any]) -> dict[str, 
     Raises:
         InvalidArguments: They do not fit.
     """
-    return app.find_task(task_name).arguments.unpack(json.dumps(args))
+    return app.offered_task(task_name).arguments.unpack(json.dumps(args))
 
 
 def _refuse_both(at: str, body: JobBody, one: str, other: str) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
+from headrace._app.declaring import OWN_TASKS
 from headrace.errors import JobError, ResultTimeout
 from headrace.job import Job, State
 from headrace.web.api.cursors import After
@@ -175,8 +176,8 @@ async def get_result(
 async def explain_job(job: VisibleJob, app: App, who: Viewer, redactor: Redaction) -> WhyAnswer:
     """Say why a job is where it is, and what happens to it next."""
     why = await app.why(job.id, tenant=who.tenant)
-    hide = redactor.texts(job.task, job.args)
-    return WhyAnswer.model_validate(why.as_dict() | {"reasons": hide.everywhere(why.as_dict()["reasons"])})
+    hide, said = redactor.texts(job.task, job.args, job.result), why.as_dict()
+    return WhyAnswer.model_validate(said | {"reasons": hide.everywhere(said["reasons"]), "next": hide(why.next)})
 
 
 @router.post("/jobs/{job_id}/retry", operation_id="retry_job", responses=answers(404, 409, 413))
@@ -187,7 +188,7 @@ async def retry_job(
     body = body or RetryBody()
     if body.args is not None:
         refuse_redacted(body.args, "/args")
-        if job.task in app.task_names():
+        if job.task in app.task_names() or job.task.startswith(OWN_TASKS):
             read_args(app, job.task, body.args)
     if not await app.retry_jobs([job.id], body.args, from_start=body.from_start):
         raise ProblemError(409, "nothing-to-retry", f"job {job.id} is {job.state}: there is nothing to retry")

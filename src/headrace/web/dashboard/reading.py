@@ -24,6 +24,19 @@ def read_duration(text: str) -> timedelta:
     return timedelta(seconds=sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+)([smhd])", compact)))
 
 
+def read_priority(text: str) -> int | None:
+    """A priority; None if there is none.
+
+    Raises:
+        ConfigurationError: It is no number that a priority can be.
+    """
+    if not text.strip():
+        return None
+    if not re.fullmatch(r"[+-]?\d{1,5}", text.strip()):
+        raise ConfigurationError(f'"{text}" is not a priority: write a whole number, such as 10')
+    return int(text)
+
+
 def write_duration(value: timedelta | None) -> str:
     """What `read_duration` reads."""
     if not value:

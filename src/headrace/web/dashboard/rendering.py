@@ -41,6 +41,13 @@ NAVIGATION = (
 """Name, path, label, the key after `g`, and whether it is for those, too, who see one tenant only."""
 
 
+def _is_for(entry: tuple[str, str, str, str, bool], who: Caller | None) -> bool:
+    """Whether somebody may see a page."""
+    if who is None:
+        return True
+    return (who.tenant is None or entry[4]) and (entry[0] != "audit" or who.role >= Role.ADMIN)
+
+
 @cache
 def environment() -> Environment:
     """The templates, and what they may call."""
@@ -86,7 +93,7 @@ def page(request: Request, who: Caller | None, template: str, *, status: int = 2
             signed_in=COOKIE in request.cookies,
             may_operate=who is not None and who.role >= Role.OPERATOR,
             may_administer=who is not None and who.role >= Role.ADMIN,
-            navigation=[each for each in NAVIGATION if who is None or who.tenant is None or each[4]],
+            navigation=[each for each in NAVIGATION if _is_for(each, who)],
             version=headrace.__version__,
             here=request.url.path.removeprefix(base_of(request)) or "/",
             query=request.url.query,

@@ -14,6 +14,7 @@ from fastapi import Depends, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
+from pydantic import Field
 
 from headrace import Headrace
 from headrace.errors import (
@@ -41,6 +42,7 @@ def app_of(request: Request) -> Headrace:
     return app
 
 
+RowId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 App = Annotated[Headrace, Depends(app_of)]
 Viewer = Annotated[Caller, Depends(require(Role.VIEWER))]
 Operator = Annotated[Caller, Depends(require(Role.OPERATOR))]

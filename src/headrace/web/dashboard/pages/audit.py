@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from headrace.web.dashboard.rendering import page
-from headrace.web.dashboard.requests import App, Overseer, PageRoute
+from headrace.web.dashboard.requests import App, Keeper, PageRoute, RowId
 
 router = APIRouter(route_class=PageRoute)
 PAGE = 50
@@ -13,7 +13,7 @@ PAGE = 50
 
 @router.get("/audit")
 async def list_actions(
-    request: Request, who: Overseer, app: App, by: str = "", kind: str = "", target: str = "", before: int | None = None
+    request: Request, who: Keeper, app: App, by: str = "", kind: str = "", target: str = "", before: RowId | None = None
 ) -> Response:
     """The actions, the latest first."""
     entries = await app.audit.list(

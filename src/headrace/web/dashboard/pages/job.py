@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
 
-from headrace.errors import JobNotFound, WorkflowNotFound
+from headrace._app.declaring import OWN_TASKS
+from headrace.errors import InvalidArguments, JobNotFound, WorkflowNotFound
 from headrace.job import JobInfo
 from headrace.started import WorkflowInfo, WorkflowNode
 from headrace.web.access import Caller
 from headrace.web.dashboard.drawing import parents_of
 from headrace.web.dashboard.hiding import restore_hidden
 from headrace.web.dashboard.life import life_of
-from headrace.web.dashboard.reading import read_arguments, read_duration
+from headrace.web.dashboard.reading import read_arguments, read_duration, read_priority
 from headrace.web.dashboard.rendering import page
 from headrace.web.dashboard.requests import App, Operator, PageRoute, Viewer, back
 from headrace.web.dashboard.snippets import as_curl, as_python
@@ -44,15 +44,14 @@ async def show_job(request: Request, who: Viewer, app: App, job_id: UUID) -> Res
     found, now = await find_job(app, who, job_id), await app.now()
     workflow, before, after = await _family(app, who, found)
     redactor = await app.redactor()
-    job, texts = redactor.job(found), redactor.texts(found.task, found.args)
-    attempts = [replace(one, error=texts.everywhere(one.error)) for one in await app.list_attempts(job_id)]
-    steps = [
-        replace(one, result=redactor.result(found.task, one.result, found.args)) for one in await app.list_steps(job_id)
-    ]
+    job, attempts, steps, logs = redactor.life(
+        found, await app.list_attempts(job_id), await app.list_steps(job_id), await app.list_logs(job_id)
+    )
+    texts = redactor.texts(found.task, found.args, found.result)
+    why = await app.why(job_id, tenant=who.tenant)
     return page(
         request, who, "job.html", title=job.task, active="jobs", now=now, job=job, life=life_of(job, attempts, now),
-        steps=steps, why=await app.why(job_id),
-        logs=[replace(line, message=texts.everywhere(line.message)) for line in await app.list_logs(job_id)],
+        steps=steps, reasons=[texts(reason.text) for reason in why.reasons], what_next=texts(why.next), logs=logs,
         workflow=workflow, before=before, after=after, known=job.task in app.tasks,
         python=as_python(job), curl=as_curl(job, str(request.base_url).rstrip("/")),
     )  # fmt: skip
@@ -117,6 +116,20 @@ async def edit_job(request: Request, who: Operator, app: App, job_id: UUID) -> R
     )  # fmt: skip
 
 
+def _check(app: App, task: str, given: dict[str, Any]) -> None:
+    """Refuse arguments that do not fit; without the secrets among them, which whoever edits them may not know.
+
+    Raises:
+        InvalidArguments: They do not fit.
+        UnknownTask: Nobody may give this task arguments.
+    """
+    offered = app.offered_task(task)
+    try:
+        offered.arguments.pack((), given)
+    except InvalidArguments as error:
+        raise InvalidArguments(offered.secrets.texts(given)(str(error))) from None
+
+
 @router.post("/jobs/{job_id}/edit")
 async def apply_edit(
     request: Request, who: Operator, app: App, job_id: UUID, args: Text, how: Text = "retry", delay: Text = "",
@@ -126,14 +139,15 @@ async def apply_edit(
     job = await find_job(app, who, job_id)
     given = restore_hidden(read_arguments(args), job.args)
     if how == "retry":
-        if job.task in app.tasks:
-            app.tasks[job.task].arguments.pack((), given)
+        if job.task in app.tasks or job.task.startswith(OWN_TASKS):
+            _check(app, job.task, given)
         retried = await app.retry_jobs([job_id], given)
         said = "The job will run again with these arguments." if retried else "There is nothing to retry."
         return back(request, said, to=f"/jobs/{job_id}", failed=not retried)
+    _check(app, job.task, given)
     task = app.find_task(job.task).options(
         delay=read_duration(delay) if delay.strip() else None, queue=queue.strip() or None, tenant=job.tenant,
-        priority=int(priority) if priority.strip() else None, tags=job.tags, metadata=job.metadata,
+        priority=read_priority(priority), tags=job.tags, metadata=job.metadata,
         correlation_id=job.correlation_id,
     )  # fmt: skip
     made = await task.enqueue(**given)

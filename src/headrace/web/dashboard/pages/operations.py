@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request, Response
 
 from headrace.errors import ConfigurationError, FilterError
+from headrace.web.dashboard.reading import read_priority
 from headrace.web.dashboard.rendering import page
-from headrace.web.dashboard.requests import App, Operator, PageRoute, Viewer, back
+from headrace.web.dashboard.requests import App, Operator, PageRoute, RowId, Viewer, back
 
 router = APIRouter(route_class=PageRoute)
 PAGE = 50
@@ -21,7 +22,7 @@ ACTIONS = (
 
 
 @router.get("/operations")
-async def list_operations(request: Request, who: Viewer, app: App, before: int | None = None) -> Response:
+async def list_operations(request: Request, who: Viewer, app: App, before: RowId | None = None) -> Response:
     """The newest ones."""
     found = await app.operations.list(tenant=who.tenant, before=before, limit=PAGE + 1)
     return page(
@@ -61,8 +62,8 @@ async def start(
             f'this is about {found.estimate} jobs: type "{action.replace("_", " ")}" to say that you mean it'
         )
     settings: dict[str, Any] = {"queue": queue.strip() or None}
-    if priority.strip():
-        settings["priority"] = int(priority)
+    if (wanted_priority := read_priority(priority)) is not None:
+        settings["priority"] = wanted_priority
     if reason.strip():
         settings["reason"] = reason.strip()
     started = await app.operations.start(wanted, action, by=who.name, tenant=who.tenant, **settings)  # type: ignore[arg-type]
@@ -70,7 +71,7 @@ async def start(
 
 
 @router.get("/operations/{operation_id}")
-async def show_operation(request: Request, who: Viewer, app: App, operation_id: int) -> Response:
+async def show_operation(request: Request, who: Viewer, app: App, operation_id: RowId) -> Response:
     """How far it is."""
     found = await app.operations.get(operation_id, tenant=who.tenant)
     return page(
@@ -80,7 +81,7 @@ async def show_operation(request: Request, who: Viewer, app: App, operation_id: 
 
 
 @router.post("/operations/{operation_id}/cancel")
-async def cancel_operation(request: Request, who: Operator, app: App, operation_id: int) -> Response:
+async def cancel_operation(request: Request, who: Operator, app: App, operation_id: RowId) -> Response:
     """Stops it; what is done stays done."""
     found = await app.operations.cancel(operation_id, by=who.name, tenant=who.tenant)
     if found.state == "finished":

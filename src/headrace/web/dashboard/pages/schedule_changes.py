@@ -14,7 +14,7 @@ from headrace._schedule.zones import read_zone, zone_names
 from headrace.errors import HeadraceError
 from headrace.schedule import Upcoming, declare, options_of
 from headrace.web.dashboard.hiding import restore_hidden
-from headrace.web.dashboard.reading import read_arguments, read_duration, read_time, write_duration
+from headrace.web.dashboard.reading import read_arguments, read_duration, read_priority, read_time, write_duration
 from headrace.web.dashboard.rendering import page
 from headrace.web.dashboard.requests import App, Controller, PageRoute, back
 from headrace.web.dashboard.wording import cron_words, mark_changes
@@ -45,7 +45,7 @@ def form_options(**form: str) -> dict[str, Any]:
         "timezone": zone if rule["cron"] is not None else "UTC",
         "args": read_arguments(form["args"]),
         "queue": form["queue"].strip() or None,
-        "priority": int(form["priority"]) if form["priority"].strip() else None,
+        "priority": read_priority(form["priority"]),
         "catch_up": form["catch_up"],
         "overlap": form["overlap"],
         "jitter": read_duration(form["jitter"]) if form["jitter"].strip() else timedelta(0),

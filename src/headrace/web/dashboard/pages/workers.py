@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from headrace.web.dashboard.rendering import page
-from headrace.web.dashboard.requests import App, Controller, Overseer, PageRoute, back
+from headrace.web.dashboard.requests import App, Controller, Overseer, PageRoute, RowId, back
 
 router = APIRouter(route_class=PageRoute)
 
@@ -23,7 +23,7 @@ async def list_workers(request: Request, who: Overseer, app: App) -> Response:
 
 
 @router.post("/workers/{worker_id}/drain")
-async def drain_worker(request: Request, who: Controller, app: App, worker_id: int) -> Response:
+async def drain_worker(request: Request, who: Controller, app: App, worker_id: RowId) -> Response:
     """Asks a worker to end."""
     found = await app.drain_worker(worker_id)
     if not found:
