@@ -49,6 +49,7 @@ CREATE FUNCTION headrace.add_nodes(workflow uuid, jobs jsonb, nodes jsonb, recko
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
     SET enable_nestloop TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
     requests headrace.request[];
@@ -164,6 +165,7 @@ CREATE FUNCTION headrace.advance_workflows(ids uuid[], since timestamp with time
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
     held uuid[];
@@ -647,6 +649,7 @@ CREATE FUNCTION headrace.claim_jobs(worker bigint, queues text[], places integer
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
+    SET jit TO 'off'
     AS $$
 #variable_conflict use_column
 declare
@@ -1374,6 +1377,7 @@ CREATE FUNCTION headrace.finish_jobs(worker bigint, ids uuid[], runs integer[], 
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
     AS $$
 begin
     if worker is null or exists (select from unnest(progresses) p where p is not null) then
@@ -1750,6 +1754,7 @@ CREATE FUNCTION headrace.move_nodes(workflows uuid[], ready uuid[]) RETURNS bool
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
     ids uuid[];
@@ -1937,6 +1942,7 @@ CREATE FUNCTION headrace.prune_workflows(as_of timestamp with time zone, chunk i
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
     old uuid[];
@@ -2048,6 +2054,7 @@ CREATE FUNCTION headrace.reckon_changes(workflows uuid[], since timestamp with t
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
     final constant headrace.job_state[] := '{succeeded,failed,cancelled}';
@@ -2311,6 +2318,7 @@ CREATE FUNCTION headrace.release_jobs(worker bigint, ids uuid[], runs integer[],
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
     released uuid[];
@@ -2366,6 +2374,7 @@ CREATE FUNCTION headrace.release_waiting(events_after timestamp with time zone, 
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
     SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
     events text[];
@@ -2688,7 +2697,8 @@ begin
         return null;
     end if;
     low := coalesce(look.looked_ats[kind], look.looked_ats[1], moment) - margin;
-    said := headrace.count_ended(low, 'infinity', null, coalesce(look.looked_ats[1], '-infinity'), moment, own);
+    said := headrace.count_ended(low, 'infinity', null, coalesce((select max(l) from unnest(look.looked_ats) l), '-infinity'),
+                                 moment, own);
     total := said.counted;
     delete from headrace.rollup_seen s where s.from_at >= low;
     insert into headrace.rollup_seen (from_at, snapshot) values (low, said.taken);
@@ -3009,6 +3019,7 @@ CREATE FUNCTION headrace.sort_into_lanes(queue text, chunk integer, lows smallin
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
+    SET jit TO 'off'
     AS $$
 #variable_conflict use_column
 declare

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx
 import pytest
+from pydantic import BaseModel, model_validator
 
 from headrace import Context, Headrace, Retry, Secret
 from headrace.access import Role
@@ -21,6 +22,19 @@ if TYPE_CHECKING:
 
 CANARY = "canary-5e1f"
 OWN = {"sec-fetch-site": "same-origin"}
+
+
+class Payment(BaseModel):
+    """Its validator quotes what is secret in it."""
+
+    token: Annotated[str, Secret]
+    limit: int
+
+    @model_validator(mode="after")
+    def check(self) -> Payment:
+        if self.limit < 0:
+            raise ValueError(f"cannot use {self.token} with {self.limit}")
+        return self
 
 
 def declare(app: Headrace) -> None:
@@ -245,3 +259,61 @@ async def test_panels_speak_the_application_s_words(app: Headrace) -> None:
     strip = str(await panels.schedule_strip(app, "daily.pay"))
     assert "daily.pay" in strip
     assert ".headrace-panel" in panels.stylesheet()
+
+
+async def test_a_secret_that_a_job_made_is_shown_nowhere(app: Headrace) -> None:
+    """Its result is marked, so it is hidden in its steps, log lines and progress, on the page and in the API."""
+
+    @app.task(name="bank.mint")
+    async def mint(ctx: Context) -> Annotated[str, Secret]:
+        token = await ctx.step("mint", lambda: CANARY)
+        ctx.log(f"minted {token}")
+        ctx.progress(1, 1, f"have {token}")
+        return token
+
+    job = await mint.enqueue()
+    await app.drain()
+    paths = [
+        f"/jobs/{job.id}",
+        *(f"/api/v1/jobs/{job.id}{part}" for part in ("", "/steps", "/logs", "/result", "/why")),
+    ]
+    async with client(app) as local:
+        for path in paths:
+            answer = await local.get(path)
+            assert answer.status_code == 200, path
+            assert CANARY not in answer.text, path
+    assert await job.result() == CANARY
+
+
+async def test_what_a_validator_says_tells_no_secret(app: Headrace) -> None:
+    """Whoever edits arguments that were hidden from them does not learn them from a refusal."""
+
+    @app.task(name="bank.limit")
+    async def limit(payment: Payment) -> None: ...
+
+    job = await limit.enqueue(Payment(token=CANARY, limit=1))
+    await app.drain()
+    edited = json.dumps({"payment": {"token": "[redacted]", "limit": -1}})
+    async with client(app, **OWN) as local:
+        for how in ("retry", "clone"):
+            answer = await local.post(f"/jobs/{job.id}/edit", data={"args": edited, "how": how})
+            said = f"{answer.text} {answer.headers} {(await local.get(f'/jobs/{job.id}')).text}"
+            assert CANARY not in said
+    assert (await job.info()).attempts == 1
+
+
+async def test_the_audit_log_is_for_administrators(app: Headrace) -> None:
+    """Others neither see it nor are shown the way there."""
+    async with client(app, **await with_key(app, Role.OPERATOR)) as operator:
+        assert (await operator.get("/audit")).status_code == 403
+        assert "/audit" not in (await operator.get("/queues")).text
+    async with client(app, **await with_key(app, Role.ADMIN)) as admin:
+        assert (await admin.get("/audit")).status_code == 200
+        assert "/audit" in (await admin.get("/queues")).text
+
+
+@pytest.mark.parametrize("path", ["/operations/99999999999999999999", "/operations?before=99999999999999999999"])
+async def test_numbers_that_no_row_has_are_refused(app: Headrace, path: str) -> None:
+    """They are the asker's mistake, not the server's."""
+    async with client(app) as local:
+        assert (await local.get(path)).status_code == 422

@@ -58,6 +58,13 @@ def test_functions_are_named_after_their_files() -> None:
         assert script.text.count("$$") == 2
 
 
+def test_who_forbids_plans_forbids_compiling_them() -> None:
+    """Before PostgreSQL 18 a forbidden node costs 10^10, and a plan that costs so much is compiled: seconds for each call."""
+    for script in functions():
+        if re.search(r"^set enable_\w+ = off$", script.text, re.MULTILINE):
+            assert re.search(r"^set jit = off$", script.text, re.MULTILINE), script.name
+
+
 def test_no_statement_reads_whatever_columns_there_are() -> None:
     """`select *` of a table breaks, or drops columns, when the schema is one version ahead (ENGINE 35)."""
     for path in (STORE / "queries").glob("*.sql"):

@@ -233,3 +233,25 @@ async def test_viewers_change_nothing(as_caller: As, app: Headrace) -> None:
             answer = await client.request(method, path, json=body)
             assert answer.status_code == 403, path
             assert answer.headers["content-type"] == PROBLEM
+
+
+async def test_a_parameter_that_does_not_exist_is_refused(client: httpx.AsyncClient) -> None:
+    """A misspelled filter is not answered with everything."""
+    await client.post("jobs", json={"task": "add", "args": {"a": 1}})
+    answer = await client.get("jobs", params={"filter": "state:failed"})
+    assert answer.status_code == 422
+    assert 'no query parameter "filter"' in answer.json()["detail"]
+    assert (await client.get("jobs", params={"q": "state:failed"})).json()["jobs"] == []
+
+
+@pytest.mark.parametrize("task", ["headrace.webhook", "headrace.anything"])
+async def test_nobody_gives_headrace_s_own_tasks_arguments(client: httpx.AsyncClient, app: Headrace, task: str) -> None:
+    """A delivery made by hand would tell, signed, of whatever job its maker names."""
+    app.webhooks.enable()
+    args = {"webhook": "shop", "job": {"id": "0193a1b2-0000-7000-8000-000000000000", "run": 1, "state": "succeeded"}}
+    answers = [
+        await client.post("jobs", json={"task": task, "args": args}),
+        await client.post("bulk/enqueue", json={"jobs": [{"task": task, "args": args}]}),
+    ]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert (await app.search.count("")).jobs == 0

@@ -19,6 +19,7 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_nestloop = off
 set enable_mergejoin = off
+set jit = off
 as $$
 begin
     if worker is null or exists (select from unnest(progresses) p where p is not null) then

@@ -9,6 +9,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
 set enable_nestloop = off
+set jit = off
 as $$
 declare
     requests headrace.request[];

@@ -20,6 +20,7 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_nestloop = off
 set enable_mergejoin = off
+set jit = off
 as $$
 declare
     final constant headrace.job_state[] := '{succeeded,failed,cancelled}';
