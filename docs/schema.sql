@@ -2724,6 +2724,8 @@ CREATE FUNCTION headrace.run_chunk(operation bigint, chunk integer, ids uuid[], 
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 <<here>>
 declare

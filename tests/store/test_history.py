@@ -188,6 +188,7 @@ def test_one_of_many_looks_at_a_time(history: Store, database: str) -> None:
     check(history)
 
 
+@pytest.mark.direct
 def test_a_look_that_is_killed_counts_nothing(history: Store, database: str) -> None:
     """What it added and what it told to be counted go together."""
     run_some(history, history.worker(), "succeeded", "failed")

@@ -8,6 +8,8 @@ create or replace function headrace.run_chunk(operation bigint, chunk integer, i
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
 as $$
 <<here>>
 declare
