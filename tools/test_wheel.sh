@@ -8,8 +8,9 @@ chmod 755 "$work"
 .venv/bin/pip wheel --quiet --disable-pip-version-check --no-deps -w "$work" .
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check -c constraints.txt "$(ls "$work"/headrace-*.whl)[embedded]"
+listed=$(python3 -m zipfile -l "$(ls "$work"/headrace-*.whl)")
 for file in static/htmx.min.js static/uplot.min.js static/dashboard.css templates/overview.html; do
-  python3 -m zipfile -l "$(ls "$work"/headrace-*.whl)" | grep -q "headrace/web/dashboard/$file" || { echo "the wheel has no $file"; exit 1; }
+  grep -q "headrace/web/dashboard/$file" <<< "$listed" || { echo "the wheel has no $file"; exit 1; }
 done
 cat > "$work/jobs.py" <<'PY'
 from headrace import Context, Headrace
