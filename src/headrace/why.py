@@ -9,6 +9,7 @@ is a class whose text says it in words.
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ LEASE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class Reason(ABC):
     """One thing that keeps a job where it is.
 
     Attributes:
@@ -35,9 +36,9 @@ class Reason:
     kind: ClassVar[str] = ""
 
     @property
+    @abstractmethod
     def text(self) -> str:
         """In words."""
-        raise NotImplementedError
 
     @property
     def over(self) -> str:

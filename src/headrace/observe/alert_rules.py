@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -50,7 +51,7 @@ class Seen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class Rule(ABC):
     """The base of all rules; a rule of your own overrides `find`.
 
     Attributes:
@@ -65,9 +66,9 @@ class Rule:
     lasting: timedelta = timedelta(0)
     to: Sequence[str] | None = None
 
+    @abstractmethod
     async def find(self, seen: Seen) -> list[Finding]:
         """What is wrong now."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
