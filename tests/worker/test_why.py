@@ -30,6 +30,7 @@ from headrace import (
     group,
 )
 from headrace import why as why_module
+from headrace._explaining import explain
 from headrace.why import (
     BOUND,
     BreakerOpen,
@@ -51,7 +52,6 @@ from headrace.why import (
     WaitsForJobs,
     WaitsUntil,
     Why,
-    explain,
 )
 from tests.store.harness import Claimed, Store, ended
 from tests.worker.helpers import until, working

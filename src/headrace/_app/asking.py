@@ -10,6 +10,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from headrace._app.opening import Opening
+from headrace._explaining import explain
 from headrace._store.acting import acting_name
 from headrace._store.foreign import SyncForeign, adapt, is_async
 from headrace._store.sql import query
@@ -27,7 +28,7 @@ from headrace.event import KEEP_EVENTS, EventInfo, emit_parameters
 from headrace.job import AttemptInfo, JobInfo, LogLine, State, StepInfo, check_words, job_info
 from headrace.limits import PauseInfo
 from headrace.serving import LOOKED_AT, QueueInfo, RunningJob, WorkerInfo
-from headrace.why import BOUND, LEASE_S, Why, explain
+from headrace.why import BOUND, LEASE_S, Why
 
 
 class Asking(Opening):
