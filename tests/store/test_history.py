@@ -102,6 +102,20 @@ def run_some(store: Store, worker: int, *outcomes: str, task: str = "task", queu
     return ids
 
 
+def test_a_retry_by_hand_after_a_late_look_is_counted_once(history: Store) -> None:
+    """What only a look of another kind has seen is not counted again when a retry makes an earlier attempt of it."""
+    store, worker = history, history.worker()
+    assert look(store) is not None
+    (job,) = run_some(store, worker, "succeeded")
+    assert look(store, 2) == 1
+    assert store.rows("retry_jobs", ids=[job], args=None, from_start=False)
+    look(store)
+    (attempt,) = store.claim(worker, 1)
+    store.settle(worker, ended(attempt))
+    look(store)
+    assert store.one("select sum(succeeded) from headrace.rollup where step = 'day' and scope = 2") == 2
+
+
 def test_everything_that_ends_is_counted_once(history: Store) -> None:
     """All outcomes, in all steps and scopes; a second look finds nothing."""
     store, worker = history, history.worker()
